@@ -1,0 +1,39 @@
+"""Run folders -> text, JSON and one-file HTML with plots and audio. Reads files only, never torch."""
+
+from speechkit.report.clips import choose_worst, write_clip, write_clips
+from speechkit.report.formats import (
+    SCHEMA,
+    read_events,
+    read_json,
+    read_log,
+    read_records,
+    replace_nonfinite,
+    validate,
+    validate_record,
+    write_atomic,
+    write_json,
+    write_records,
+)
+from speechkit.report.run import Run, read_run
+from speechkit.report.write import summarize, write_report
+
+__all__ = [
+    "SCHEMA",
+    "Run",
+    "choose_worst",
+    "read_events",
+    "read_json",
+    "read_log",
+    "read_records",
+    "read_run",
+    "replace_nonfinite",
+    "summarize",
+    "validate",
+    "validate_record",
+    "write_atomic",
+    "write_clip",
+    "write_clips",
+    "write_json",
+    "write_records",
+    "write_report",
+]

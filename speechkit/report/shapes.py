@@ -1,0 +1,155 @@
+"""What a value read from JSON must look like, and all the ways in which it does not.
+
+A shape is written as the value looks: a type, `None`, a tuple of alternatives, `[shape]` for a list, a
+dict of keys (`"key?"` may be absent, other keys are allowed), or `MapOf(shape)` for a mapping with keys of
+any name.
+`NUMBER` is a finite number, `LOSSY` a number that may also be NaN or infinite.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class MapOf:
+    """A mapping of strings to values of one shape."""
+
+    shape: Any
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number, not a truth value; whole where `whole` is set."""
+
+    name: str
+    whole: bool = False
+    finite: bool = True
+    low: float = -math.inf
+
+    def holds(self, value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            return False
+        try:
+            return (math.isfinite(value) or not self.finite) and not value < self.low
+        except OverflowError:  # a whole number beyond any float
+            return False
+
+
+NUMBER = Number("a number")
+LOSSY = Number("a number", finite=False)
+COUNT = Number("a whole number from 0 on", whole=True, low=0)
+AMOUNT = Number("a number from 0 on", low=0)
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """One place of a value that has not the expected shape."""
+
+    key: str
+    found: str
+    expected: str
+
+
+_ABSENT = object()
+
+
+def find_misfits(value: Any, shape: Any, key: str = "") -> Iterator[Misfit]:
+    """All places where `value` has not the shape.
+
+    >>> [misfit.key for misfit in find_misfits({"a": 1, "b": ["x", 2]}, {"a": str, "b": [str], "c?": int})]
+    ['a', 'b[1]']
+    """
+    if fits(value, shape):
+        return
+    parts = _split(value, shape, key)
+    if parts is None:
+        yield Misfit(key, describe(value), name_shape(shape))
+        return
+    for inner_key, item, inner_shape in parts:
+        yield from find_misfits(item, inner_shape, inner_key)
+
+
+def fits(value: Any, shape: Any) -> bool:
+    """Whether a value has the shape; quick, since nearly all values do.
+
+    >>> fits([1, 2.5], [NUMBER]), fits({"a": None}, {"a": (str, None), "b?": str}), fits(True, NUMBER)
+    (True, True, False)
+    """
+    if isinstance(shape, Number):
+        return shape.holds(value)
+    if isinstance(shape, tuple):
+        return any(fits(value, alternative) for alternative in shape)
+    if shape is None:
+        return value is None
+    if isinstance(shape, type):
+        return isinstance(value, shape) and (shape is bool or not isinstance(value, bool))
+    if isinstance(shape, dict | MapOf | list):
+        parts = _split(value, shape, "")
+        return parts is not None and all(fits(item, inner) for _, item, inner in parts)
+    return bool(value == shape and type(value) is type(shape))
+
+
+def _split(value: Any, shape: Any, key: str) -> list[tuple[str, Any, Any]] | None:
+    """The parts of a value with their keys and shapes; None where it is not such a container."""
+    if isinstance(shape, tuple):  # the container that it was meant to be, so that its inner mistakes are told
+        found = (_split(value, alternative, key) for alternative in shape)
+        return next((parts for parts in found if parts is not None), None)
+    if isinstance(shape, list) and isinstance(value, list | tuple):
+        return [(f"{key}[{position}]", item, shape[0]) for position, item in enumerate(value)]
+    if isinstance(shape, MapOf) and isinstance(value, dict):
+        return [(_join(key, str(name)), item, shape.shape) for name, item in value.items()]
+    if isinstance(shape, dict) and isinstance(value, dict):
+        named = [(name.removesuffix("?"), name, inner) for name, inner in shape.items()]
+        return [
+            (_join(key, bare), value.get(bare, _ABSENT), inner)
+            for bare, name, inner in named
+            if bare in value or bare == name
+        ]
+    return None
+
+
+def name_shape(shape: Any) -> str:
+    """A shape in words.
+
+    >>> name_shape((str, None))
+    'text or null'
+    """
+    if isinstance(shape, tuple):
+        return " or ".join(name_shape(alternative) for alternative in shape)
+    if isinstance(shape, Number):
+        return shape.name
+    if isinstance(shape, MapOf | dict):
+        return "a mapping"
+    if isinstance(shape, list):
+        return "a list"
+    if shape is None:
+        return "null"
+    names = {str: "text", bool: "true or false"}
+    return names.get(shape) or (shape.__name__ if isinstance(shape, type) else repr(shape))
+
+
+def describe(value: Any) -> str:
+    """A value in a message, cut where it is long.
+
+    >>> describe({"a": 1}), describe(None), describe("x" * 100)[-9:]
+    ('a mapping', 'null', "xxxxx...'")
+    """
+    if value is _ABSENT:
+        return "nothing"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return repr(value if len(value) <= 40 else value[:37] + "...")
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return str(value)
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name

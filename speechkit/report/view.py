@@ -1,0 +1,62 @@
+"""What a task gives to its report: figures measured on records, and sections of the page."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from speechkit.report.clips import AudioBudget
+from speechkit.report.run import Run
+from speechkit.stats import Interval, bootstrap_mean, bootstrap_ratio
+
+Records = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One metric of a task, from the records of utterances that were not skipped.
+
+    `interval(records, groups)` gives the figure with its interval, over utterances where groups is None, else
+    over groups (one label for each record); `scale` brings it to `unit` (100 for percent).
+    """
+
+    unit: str
+    interval: Callable[[Records, Sequence[str] | None], Interval]
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: the template that shows it, and what it shows."""
+
+    title: str
+    template: str
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class View:
+    """A task's measures by name, the headline first, and its sections for one test subset."""
+
+    measures: dict[str, Measure]
+    describe_subset: Callable[[Run, str, AudioBudget], list[Section]]
+
+
+def ratio_of_counts(numerator: str, denominator: str) -> Callable[[Records, Sequence[str] | None], Interval]:
+    """The measure sum(counts[numerator]) / sum(counts[denominator])."""
+
+    def interval(records: Records, groups: Sequence[str] | None) -> Interval:
+        numerators = [record["counts"][numerator] for record in records]
+        return bootstrap_ratio(numerators, [each["counts"][denominator] for each in records], groups=groups)
+
+    return interval
+
+
+def mean_of_scores(name: str) -> Callable[[Records, Sequence[str] | None], Interval]:
+    """The measure mean(scores[name]), over the records that have it."""
+
+    def interval(records: Records, groups: Sequence[str] | None) -> Interval:
+        chosen = [i for i, record in enumerate(records) if record["scores"].get(name) is not None]
+        values = [records[i]["scores"][name] for i in chosen]
+        return bootstrap_mean(values, groups=None if groups is None else [groups[i] for i in chosen])
+
+    return interval
