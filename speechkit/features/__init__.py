@@ -1,0 +1,19 @@
+"""Waveforms to features, and augmentation of features."""
+
+from speechkit.features.augmentation import Chain, Mixup, SpecAugment, TimeShift
+from speechkit.features.normalization import UtteranceNorm
+from speechkit.features.perturbation import BandGain, FrequencyWarp
+from speechkit.features.spectral import MFCC, LogMel, Spectrogram
+
+__all__ = [
+    "MFCC",
+    "BandGain",
+    "Chain",
+    "FrequencyWarp",
+    "LogMel",
+    "Mixup",
+    "SpecAugment",
+    "Spectrogram",
+    "TimeShift",
+    "UtteranceNorm",
+]
