@@ -1,0 +1,28 @@
+"""Layers with weights: (x, lengths=None) to x, channels last."""
+
+from speechkit.nnet.convolution import Conv1d, Conv2d
+from speechkit.nnet.dropout import Dropout2d
+from speechkit.nnet.linear import Linear
+from speechkit.nnet.normalization import BatchNorm1d, BatchNorm2d, LayerNorm, SubSpectralNorm
+from speechkit.nnet.pooling import GlobalAveragePool, Pooling1d, Pooling2d, StatisticsPooling
+from speechkit.nnet.recurrent import GRU, LSTM, RNN
+from speechkit.nnet.sequential import Sequential
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv1d",
+    "Conv2d",
+    "Dropout2d",
+    "GlobalAveragePool",
+    "LayerNorm",
+    "Linear",
+    "Pooling1d",
+    "Pooling2d",
+    "Sequential",
+    "StatisticsPooling",
+    "SubSpectralNorm",
+]

@@ -1,0 +1,162 @@
+"""What every layer keeps: padding never matters (promise 5), autocast, copies and state dicts work."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import speechkit.nnet
+from speechkit.nnet import (
+    GRU,
+    LSTM,
+    RNN,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv1d,
+    Conv2d,
+    Dropout2d,
+    GlobalAveragePool,
+    LayerNorm,
+    Linear,
+    Pooling1d,
+    Pooling2d,
+    Sequential,
+    StatisticsPooling,
+    SubSpectralNorm,
+)
+
+C, F = 4, 6
+OVER_TIME = {
+    "linear": partial(Linear, 5),
+    "conv": partial(Conv1d, 5, 3),
+    "conv even": partial(Conv1d, 5, 4),
+    "conv stride": partial(Conv1d, 6, 5, stride=3, groups=2),
+    "conv even stride": partial(Conv1d, 5, 4, stride=2),
+    "conv dilation": partial(Conv1d, 5, 3, dilation=3),
+    "conv valid": partial(Conv1d, 5, 2, padding="valid", stride=2),
+    "conv causal": partial(Conv1d, 5, 4, padding="causal", stride=3),
+    "pool max": partial(Pooling1d, "max", 2),
+    "pool max same": partial(Pooling1d, "max", 3, stride=2, padding="same"),
+    "pool avg same": partial(Pooling1d, "avg", 4, stride=3, padding="same"),
+    "pool avg": partial(Pooling1d, "avg", 2, stride=1),
+    "global": GlobalAveragePool,
+    "statistics": StatisticsPooling,
+    "batch norm": BatchNorm1d,
+    "layer norm": LayerNorm,
+    "rnn": partial(RNN, 3, bidirectional=True),
+    "lstm": partial(LSTM, 3, bidirectional=True, num_layers=2, dropout=0.3),
+    "gru": partial(GRU, 3, num_layers=2),
+    "gru both": partial(GRU, 3, num_layers=2, bidirectional=True),
+    "dropout": partial(Dropout2d, 0.3),
+}
+OVER_TIME_AND_FREQUENCY = {
+    "conv2d": partial(Conv2d, 5, 3),
+    "conv2d even": partial(Conv2d, 5, (4, 2), stride=(3, 2)),
+    "conv2d valid": partial(Conv2d, 5, (2, 3), padding="valid"),
+    "conv2d causal": partial(Conv2d, 4, (4, 3), padding="causal", dilation=(2, 1), groups=4),
+    "conv2d mixed": partial(Conv2d, 5, (5, F), padding=("same", "valid")),
+    "pool2d max": partial(Pooling2d, "max", 2),
+    "pool2d max same": partial(Pooling2d, "max", (3, 2), padding="same"),
+    "pool2d avg same": partial(Pooling2d, "avg", 3, stride=2, padding="same"),
+    "global2d": GlobalAveragePool,
+    "batch norm 2d": BatchNorm2d,
+    "sub-spectral norm": partial(SubSpectralNorm, 3),
+    "layer norm 2d": partial(LayerNorm, axis=(2, 3)),
+    "dropout2d": partial(Dropout2d, 0.3),
+}
+CASES = {
+    **{name: ((None, None, C), factory) for name, factory in OVER_TIME.items()},
+    **{name: ((None, None, F, C), factory) for name, factory in OVER_TIME_AND_FREQUENCY.items()},
+}
+
+
+def build(shape, factory):
+    """The layer behind one that mixes frames, with weights, biases and statistics that are not 0 or 1."""
+    first = partial(Conv1d, C, 3) if len(shape) == 3 else partial(Conv2d, C, 3)
+    net = Sequential(shape, first=first, layer=factory).eval()
+    for name, value in net.state_dict().items():
+        value.copy_(torch.rand_like(value) + 0.5 if "var" in name else torch.randn_like(value))
+    return net
+
+
+def assert_padding_never_matters(net, shape, lengths, tolerance):
+    lengths = torch.tensor(lengths)
+    dtype = next(net.parameters()).dtype
+    x = torch.randn(len(lengths), int(lengths.max()), *shape[2:], dtype=dtype)
+    for item, length in enumerate(lengths):
+        x[item, length:] = 1e3  # what stands in the padding is arbitrary
+    batch, out_lengths = net(x, lengths), net.output_lengths(lengths)
+    for item, length in enumerate(lengths):
+        alone = net(x[item : item + 1, :length], lengths[item : item + 1])[0]
+        true = batch[item] if out_lengths is None else batch[item, : out_lengths[item]]
+        assert true.shape == alone.shape
+        assert (true - alone).abs().max() <= tolerance * alone.abs().max()
+
+
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=8)
+@given(lengths=st.lists(st.integers(5, 21), min_size=2, max_size=4), seed=st.integers(0, 99))
+def test_padding_never_matters(name, lengths, seed):
+    torch.manual_seed(seed)
+    shape, factory = CASES[name]
+    net = build(shape, factory)
+    with torch.no_grad():
+        assert_padding_never_matters(net, shape, lengths, 1e-4)
+        assert_padding_never_matters(net.double(), shape, lengths, 1e-9)
+
+
+def test_every_layer_is_in_the_table():
+    tried = {getattr(factory, "func", factory).__name__ for _, factory in CASES.values()}
+    public = {name for name in speechkit.nnet.__all__ if isinstance(getattr(speechkit.nnet, name), type)}
+    assert public - tried - {"Sequential"} == set()
+
+
+@pytest.mark.parametrize("layer", ["conv", "lstm", "pool avg same", "statistics", "batch norm"])
+def test_padding_gets_no_gradient(layer):
+    shape, factory = CASES[layer]
+    net = build(shape, factory).train()
+    x, lengths = torch.randn(3, 9, C, requires_grad=True), torch.tensor([9, 4, 6])
+    out_lengths = net.output_lengths(lengths)
+    y = net(x, lengths)
+    kept = y if out_lengths is None else torch.cat([y[i, :n] for i, n in enumerate(out_lengths)])
+    kept.square().sum().backward()
+    assert x.grad[1, 4:].abs().max() == 0
+    assert x.grad[1, :4].abs().min() > 0
+
+
+def test_torch_modules_pass_through_in_a_batch():
+    net = Sequential(
+        (None, None, C), a=partial(Conv1d, 5, 3), b=nn.LeakyReLU(), c=partial(LSTM, 4), d=nn.Dropout(0.5)
+    )
+    with torch.no_grad():
+        assert_padding_never_matters(net.double().eval(), (None, None, C), [9, 3, 5], 1e-9)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("training", [False, True])
+def test_bfloat16_autocast_is_near_float32(name, training):
+    shape, factory = CASES[name]
+    net = build(shape, factory)
+    for module in net.modules():  # what is drawn at random cannot be compared
+        module.train(training and "ropout" not in type(module).__name__ and not hasattr(module, "dropout"))
+    x, lengths = torch.randn(3, 9, *shape[2:]), torch.tensor([9, 6, 7])
+    with torch.autocast("cpu", torch.bfloat16):
+        got = net(x, lengths)
+    expected = net(x, lengths)
+    assert (got.float() - expected).norm() < 0.05 * expected.norm()
+    got.float().sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_copies_and_state_dicts_compute_the_same(name):
+    shape, factory = CASES[name]
+    net, other = build(shape, factory), build(shape, factory)
+    x, lengths = torch.randn(2, 9, *shape[2:]), torch.tensor([9, 6])
+    other.load_state_dict(net.state_dict())
+    torch.testing.assert_close(other(x, lengths), net(x, lengths), rtol=0, atol=0)
+    torch.testing.assert_close(copy.deepcopy(net)(x, lengths), net(x, lengths), rtol=0, atol=0)
