@@ -1,0 +1,381 @@
+"""The training loop. A task says what a batch means; the loop says when."""
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from speechkit.errors import UserError
+from speechkit.ops.random import derive_seed, seed_torch
+from speechkit.training.bar import ProgressBar, say
+from speechkit.training.checkpoint import Checkpoint, load_weights
+from speechkit.training.disk import full_disk_told
+from speechkit.training.execution import autocast, choose_device, choose_precision, determinism
+from speechkit.training.interruption import Interrupted, Interruption
+from speechkit.training.log import append_event
+from speechkit.training.objective import Loss, Stage
+from speechkit.training.progress import Progress, averages
+from speechkit.training.recorder import Recorder
+from speechkit.training.step import Stepper, StepResult, build_learners
+
+
+class Brain:
+    """Epochs of steps, validation, checkpoints and log; resumes by itself, to the same numbers.
+
+    A task subclasses it and says what a batch means (`compute_forward`, `compute_objectives`,
+    `compute_records`, `summarize`). The keyword arguments are the top-level keys of a YAML.
+
+    modules: all that is trained or has weights, by name.
+    optimizer: a factory over the weights of all modules, or `{name: {modules: [...], optimizer: factory}}`.
+    train_data, valid_data: objects with `iterate(seed, epoch, skip)`, `n_cuts()` and `digest()`, as
+        `data.CutBatches`.
+    test_data: a mapping of subsets, evaluated by the task after training.
+    n_epochs | n_steps: the length of training; one of them.
+    schedule: of the learning rate, or a mapping by the optimizers' names.
+    batches_per_step: consecutive batches whose gradients make one step, weighted by their counts.
+    max_gradient_norm: clipping of the norm over all parameters; null is off.
+    precision, eval_precision: "fp32" or "bf16" (autocast), in training and else.
+    patience: epochs without a better criterion until training stops early; null is never.
+    nonfinite_patience: steps in a row with a loss or gradient that is not finite until the run stops.
+    checkpoint_minutes, checkpoint_steps: a recovery checkpoint this often within an epoch; null is never.
+    log_steps: a line of the log every so many steps.
+    device: "auto", "cpu", "cuda", "cuda:1".
+    deterministic: only kernels that give the same bits each time (needed for exact resume on CUDA).
+    """
+
+    criterion: tuple[str, str] = ("loss", "min")
+    free_keys: tuple[str, ...] = (
+        "data_folder", "output_folder", "manifest_folder", "device", "n_workers",
+        "log_steps", "checkpoint_minutes", "checkpoint_steps", "n_epochs", "n_steps", "patience",
+    )  # fmt: skip
+    required_modules: tuple[str, ...] = ()
+    task = ""
+
+    def __init__(
+        self,
+        *,
+        modules: Mapping[str, nn.Module],
+        optimizer: Any,
+        train_data: Any,
+        valid_data: Any,
+        output_folder: str | Path,
+        test_data: Mapping[str, Any] | None = None,
+        n_epochs: int | None = None,
+        n_steps: int | None = None,
+        schedule: Any = None,
+        seed: int = 0,
+        batches_per_step: int = 1,
+        max_gradient_norm: float | None = None,
+        precision: str = "fp32",
+        eval_precision: str = "fp32",
+        patience: int | None = None,
+        nonfinite_patience: int = 10,
+        checkpoint_minutes: float | None = 15.0,
+        checkpoint_steps: int | None = None,
+        log_steps: int = 50,
+        device: str = "auto",
+        deterministic: bool = False,
+    ) -> None:
+        if (n_epochs is None) == (n_steps is None):
+            raise UserError(
+                "a training without one length", expected="either n_epochs or n_steps", key="n_epochs"
+            )
+        _check_positive(
+            n_epochs=n_epochs, n_steps=n_steps, batches_per_step=batches_per_step, patience=patience,
+            nonfinite_patience=nonfinite_patience, checkpoint_minutes=checkpoint_minutes,
+            checkpoint_steps=checkpoint_steps, log_steps=log_steps,
+        )  # fmt: skip
+        if seed < 0:
+            raise UserError(f"seed is {seed}", expected="0 or more", key="seed")
+        self.device = choose_device(device)
+        self.modules = _as_module_dict(modules, self.required_modules).to(self.device)
+        self.train_data, self.valid_data, self.test_data = train_data, valid_data, dict(test_data or {})
+        self.n_epochs, self.n_steps, self.seed = n_epochs, n_steps, seed
+        self.batches_per_step, self.log_steps = batches_per_step, log_steps
+        self.patience, self.nonfinite_patience = patience, nonfinite_patience
+        self.checkpoint_minutes, self.checkpoint_steps = checkpoint_minutes, checkpoint_steps
+        self.deterministic = deterministic
+        self._dtype = choose_precision(precision, "precision")
+        self._eval_dtype = choose_precision(eval_precision, "eval_precision")
+        self.learners = build_learners(self.modules, optimizer, schedule)
+        self._stepper = Stepper(self.modules, self.learners, max_gradient_norm)
+        self.progress = Progress()
+        self.move_to(Path(output_folder))
+        self._interruption = Interruption()
+
+    # What a task defines.
+
+    def compute_forward(self, batch: Any, stage: Stage) -> Any:
+        """Predictions for a batch."""
+        raise UserError(f"{type(self).__name__} has no compute_forward", do="define it in the recipe's Brain")
+
+    def compute_objectives(self, predictions: Any, batch: Any, stage: Stage) -> Loss | dict[str, Loss]:
+        """The loss as a sum with its count, or one for each named optimizer."""
+        raise UserError(
+            f"{type(self).__name__} has no compute_objectives", do="define it in the recipe's Brain"
+        )
+
+    def compute_records(self, predictions: Any, batch: Any, stage: Stage) -> list[dict[str, Any]]:
+        """One record for each utterance of a validation or test batch; the task says what is in it."""
+        return []
+
+    def summarize(self, records: list[dict[str, Any]]) -> dict[str, float]:
+        """Metrics over the records of a subset."""
+        return {}
+
+    def fake_batch(self, n_utterances: int = 2) -> Any:
+        """A batch as data would give, of different lengths and at most a second each, for the dry run."""
+        raise UserError(f"{type(self).__name__} has no fake_batch", do="define it in the recipe's Brain")
+
+    def on_stage_start(self, stage: Stage, epoch: int) -> None:
+        """Called before the first batch of an epoch of a stage; also when a resumed run enters one midway."""
+
+    def on_stage_end(self, stage: Stage, metrics: dict[str, float], epoch: int) -> None:
+        """Called after the last batch of a stage with its averages; may add to the metrics."""
+
+    # The loop.
+
+    def move_to(self, output_folder: Path) -> None:
+        """Keep the run in another folder, before training begins."""
+        self.output_folder = output_folder
+        self.recorder = Recorder(output_folder, self.modules, self.learners)
+
+    def fit(self) -> None:
+        """Train from where the run folder stands to the end of training; leaves the best weights loaded."""
+        self._check_all_weights_in_modules()
+        with full_disk_told(self.output_folder):
+            self.progress = self.recorder.resume()
+            try:
+                with self._interruption, determinism(self.deterministic):
+                    while not self._is_finished():
+                        self._run_epoch()
+                    self._stop_if_interrupted()
+            finally:
+                self.recorder.close()
+        self.load_best()
+
+    def evaluate(self, data: Any, stage: Stage = Stage.TEST) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """Metrics and records (sorted by id) of a subset, with the weights as they are, in eval mode."""
+        epoch = self.progress.epoch
+        self.on_stage_start(stage, epoch)
+        self.modules.eval()
+        totals: dict[str, float] = {}
+        counts: dict[str, float] = {}
+        records: list[dict[str, Any]] = []
+        with (
+            determinism(self.deterministic),
+            ProgressBar(stage.value, data.n_cuts()) as bar,
+            torch.inference_mode(),
+        ):
+            for index, batch in enumerate(data.iterate(self.seed, 0)):
+                seed_torch(derive_seed(self.seed, stage.value, index), self.device)
+                self._say_notices(batch)
+                records += [_skipped_record(each) for each in getattr(batch, "skipped", ())]
+                if len(batch):
+                    records += self._evaluate_batch(batch, stage, totals, counts)
+                bar.update(len(records))
+                if self._interruption.noted:
+                    self.recorder.save_recovery(self.progress)
+                    self._stop_if_interrupted()
+        records.sort(key=lambda record: record["id"])
+        metrics = averages(totals, counts) | self.summarize(
+            [each for each in records if not each.get("skipped")]
+        )
+        self.on_stage_end(stage, metrics, epoch)
+        return metrics, records
+
+    def load_best(self) -> Checkpoint | None:
+        """Load the weights of the best epoch by the criterion; the last one where none was measured."""
+        checkpoint = self.recorder.checkpoints.best()
+        if checkpoint is not None:
+            load_weights(self.modules, checkpoint)
+        return checkpoint
+
+    # One epoch.
+
+    def _run_epoch(self) -> None:
+        progress = self.progress
+        started = time.monotonic() - progress.train_seconds
+        self.on_stage_start(Stage.TRAIN, progress.epoch)
+        self.modules.train()
+        self._train_epoch(started)
+        progress.train_seconds = time.monotonic() - started
+        train_metrics = averages(progress.totals, progress.counts)
+        self.on_stage_end(Stage.TRAIN, train_metrics, progress.epoch)
+        started = time.monotonic()
+        valid_metrics, _ = self.evaluate(self.valid_data, Stage.VALID)
+        self._end_epoch(train_metrics, valid_metrics, time.monotonic() - started)
+
+    def _train_epoch(self, started: float) -> None:
+        progress = self.progress
+        n_cuts = max(1, self.train_data.n_cuts())
+        loss = rate = None
+        with ProgressBar(f"epoch {progress.epoch}", n_cuts, progress.n_cuts) as bar:
+            for batch in self.train_data.iterate(self.seed, progress.epoch, skip=progress.n_batches):
+                if self._steps_are_done():
+                    break
+                self._train_batch(batch)
+                if self._stepper.n_batches == self.batches_per_step:
+                    loss, rate = self._take_step(n_cuts), self.learners[0].learning_rate
+                    self._save_recovery_if_due(started)
+                bar.update(progress.n_cuts, loss, rate)
+        if self._stepper.n_batches:  # the last group may be incomplete; its counts weigh it rightly
+            self._take_step(n_cuts)
+
+    def _train_batch(self, batch: Any) -> None:
+        progress = self.progress
+        seed_torch(derive_seed(self.seed, "train", progress.epoch, progress.n_batches), self.device)
+        progress.n_batches += 1
+        progress.n_cuts += len(batch)
+        self._say_notices(batch)
+        for each in getattr(batch, "skipped", ()):
+            progress.n_cuts += 1
+            progress.skipped[each.reason] = progress.skipped.get(each.reason, 0) + 1
+        if not len(batch):
+            return
+        self._stepper.begin_batch()
+        batch = batch.to(self.device)
+        if self._dtype is None:
+            loss = self.compute_objectives(self.compute_forward(batch, Stage.TRAIN), batch, Stage.TRAIN)
+        else:
+            with torch.autocast(self.device.type, self._dtype):
+                loss = self.compute_objectives(self.compute_forward(batch, Stage.TRAIN), batch, Stage.TRAIN)
+        self._stepper.add(loss)
+
+    def _take_step(self, n_cuts: int) -> float:
+        progress = self.progress
+        result = self._stepper.take(progress.step, progress.epoch - 1 + min(1.0, progress.n_cuts / n_cuts))
+        progress.step += 1
+        if result.taken:
+            progress.n_nonfinite_in_a_row = 0
+            progress.add_step(result.totals, result.counts)
+        else:
+            self._count_nonfinite(result)
+        if progress.step % self.log_steps == 0:
+            self.recorder.write_step(progress, result)
+        return next(iter(averages(result.totals, result.counts).values()))
+
+    def _count_nonfinite(self, result: StepResult) -> None:
+        progress = self.progress
+        progress.n_nonfinite += 1
+        progress.n_nonfinite_in_a_row += 1
+        if progress.n_nonfinite_in_a_row >= self.nonfinite_patience:
+            raise UserError(
+                f"the loss or its gradient was not finite in {progress.n_nonfinite_in_a_row} steps in a row "
+                f"(epoch {progress.epoch}, step {progress.step}: {averages(result.totals, result.counts)}, "
+                f"gradient norm {result.gradient_norm})",
+                do="lower the learning rate, set max_gradient_norm, or use precision: fp32",
+            )
+
+    def _evaluate_batch(
+        self, batch: Any, stage: Stage, totals: dict[str, float], counts: dict[str, float]
+    ) -> list[dict[str, Any]]:
+        batch = batch.to(self.device)
+        with autocast(self.device, self._eval_dtype):
+            predictions = self.compute_forward(batch, stage)
+            losses = self.compute_objectives(predictions, batch, stage)
+            records = self.compute_records(predictions, batch, stage)
+        for name, loss in ({"": losses} if isinstance(losses, Loss) else losses).items():
+            totals[name] = totals.get(name, 0.0) + float(loss.total)
+            counts[name] = counts.get(name, 0.0) + loss.count
+        return records
+
+    def _end_epoch(self, train: dict[str, float], valid: dict[str, float], valid_seconds: float) -> None:
+        progress = self.progress
+        improved = self._note_criterion(valid)
+        for schedule in {id(learner.schedule): learner.schedule for learner in self.learners}.values():
+            if hasattr(schedule, "end_epoch"):
+                schedule.end_epoch(improved)
+        progress.finished = self._is_last_epoch()
+        self.recorder.write_epoch(progress, {"train": train, "valid": valid}, valid_seconds)
+        done = progress.epoch
+        progress.begin_epoch()
+        self.recorder.save_epoch(progress, done)
+
+    def _note_criterion(self, valid: dict[str, float]) -> bool:
+        name, direction = self.criterion
+        if name not in valid:
+            raise UserError(f"no metric {name!r} to choose epochs by", expected=f"one of {sorted(valid)}")
+        value, best = valid[name], self.progress.best
+        better = math.isfinite(value) and (
+            best is None or (value > best if direction == "max" else value < best)
+        )
+        if better:
+            self.progress.best, self.progress.best_epoch = value, self.progress.epoch
+        self.progress.n_epochs_without_gain = 0 if better else self.progress.n_epochs_without_gain + 1
+        return better
+
+    def _is_last_epoch(self) -> bool:
+        stopped = self.patience is not None and self.progress.n_epochs_without_gain >= self.patience
+        return (
+            stopped
+            or self._steps_are_done()
+            or (self.n_epochs is not None and self.progress.epoch >= self.n_epochs)
+        )
+
+    def _is_finished(self) -> bool:
+        # n_epochs may have been raised since: an end by length is judged anew, an early stop as well.
+        progress = self.progress
+        stopped = self.patience is not None and progress.n_epochs_without_gain >= self.patience
+        ended = self.n_epochs is not None and progress.epoch > self.n_epochs
+        return stopped or ended or (progress.finished and self._steps_are_done())
+
+    def _steps_are_done(self) -> bool:
+        return self.n_steps is not None and self.progress.step >= self.n_steps
+
+    def _save_recovery_if_due(self, started: float) -> None:
+        minutes = self.checkpoint_minutes
+        by_steps = self.checkpoint_steps is not None and self.progress.step % self.checkpoint_steps == 0
+        by_clock = (
+            minutes is not None and time.monotonic() - self.recorder.seconds_of_last_save > 60 * minutes
+        )
+        if by_steps or by_clock or self._interruption.noted:
+            self.progress.train_seconds = time.monotonic() - started
+            self.recorder.save_recovery(self.progress)
+        self._stop_if_interrupted()
+
+    def _say_notices(self, batch: Any) -> None:
+        for notice in getattr(batch, "notices", ()):
+            append_event(self.output_folder, "warning", text=notice)
+            say(notice)
+
+    def _stop_if_interrupted(self) -> None:
+        if not self._interruption.noted:
+            return
+        append_event(self.output_folder, "interrupted", step=self.progress.step)
+        raise Interrupted(f"stopped and saved at epoch {self.progress.epoch}, step {self.progress.step}")
+
+    def _check_all_weights_in_modules(self) -> None:
+        known = {id(weight) for weight in self.modules.parameters()}
+        for name, value in vars(self).items():
+            if isinstance(value, nn.Module) and any(id(weight) not in known for weight in value.parameters()):
+                raise UserError(f"{name} has weights but is not in modules", do="add it to modules", key=name)
+
+
+def _as_module_dict(modules: Mapping[str, nn.Module], required: tuple[str, ...]) -> nn.ModuleDict:
+    for name in required:
+        if name not in modules:
+            raise UserError(
+                f"modules has no {name!r}", expected=f"modules named {', '.join(required)}", key="modules"
+            )
+    for name, module in modules.items():
+        if not isinstance(module, nn.Module):
+            raise UserError(f"a {type(module).__name__}", expected="a torch module", key=f"modules.{name}")
+    try:
+        return nn.ModuleDict(dict(modules))
+    except KeyError as error:
+        raise UserError(str(error), do="give the module another name", key="modules") from error
+
+
+def _check_positive(**numbers: float | None) -> None:
+    for key, value in numbers.items():
+        if value is not None and value <= 0:
+            raise UserError(f"{key} is {value}", expected="a positive number", key=key)
+
+
+def _skipped_record(skipped: Any) -> dict[str, Any]:
+    return {"id": skipped.id, "skipped": skipped.reason}

@@ -1,0 +1,64 @@
+"""Where and how precisely a model computes."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+
+from speechkit.errors import UserError
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
+
+
+def choose_device(device: str) -> torch.device:
+    """The device by its name; "auto" is cuda where there is one.
+
+    >>> choose_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    wrong = UserError(f"device is {device!r}", expected="auto, cpu, cuda or cuda:N", key="device")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise wrong from error
+    if chosen.type not in ("cpu", "cuda"):
+        raise wrong
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is cuda, but torch finds no GPU", do="use device: cpu or auto", key="device")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        found = f"device is {device}, and torch finds {torch.cuda.device_count()} GPUs"
+        raise UserError(found, expected="cuda:0 and so on", key="device")
+    return chosen
+
+
+def choose_precision(name: str, key: str) -> torch.dtype | None:
+    """The dtype of autocast; None for fp32."""
+    if name not in PRECISIONS:
+        raise UserError(f"{key} is {name!r}", expected=" or ".join(PRECISIONS), key=key)
+    return PRECISIONS[name]
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
+    """The context of a precision; none for fp32."""
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+
+
+@contextmanager
+def determinism(wanted: bool) -> Iterator[None]:
+    """Within it only kernels that give the same bits each time; torch names an operation without one."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if wanted:  # cuBLAS asks for it, before its first use
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted or before)
+    try:
+        yield
+    except RuntimeError as error:
+        if not wanted or "determinis" not in str(error):
+            raise
+        do = "use another layer, or deterministic: false"
+        raise UserError(str(error).splitlines()[0], do=do, key="deterministic") from error
+    finally:
+        torch.use_deterministic_algorithms(before)

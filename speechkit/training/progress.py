@@ -1,0 +1,69 @@
+"""Where a run stands: all that the loop must know to go on, in plain values."""
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+
+@dataclass
+class Progress:
+    """Position and running sums of a run; `asdict` of it goes into every checkpoint.
+
+    epoch: the one under way, from 1. n_batches, n_cuts: consumed of it. step: steps taken or skipped.
+    totals, counts: the epoch's losses so far. window_*: those since the last line of the log.
+    """
+
+    epoch: int = 1
+    n_batches: int = 0
+    n_cuts: int = 0
+    step: int = 0
+    totals: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
+    window_totals: dict[str, float] = field(default_factory=dict)
+    window_counts: dict[str, float] = field(default_factory=dict)
+    n_nonfinite: int = 0
+    n_nonfinite_in_a_row: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    best: float | None = None
+    best_epoch: int = 0
+    n_epochs_without_gain: int = 0
+    train_seconds: float = 0.0
+    finished: bool = False
+
+    def add_step(self, totals: dict[str, float], counts: dict[str, float]) -> None:
+        for name, total in totals.items():
+            for sums, value in ((self.totals, total), (self.window_totals, total)):
+                sums[name] = sums.get(name, 0.0) + value
+            for sums, value in ((self.counts, counts[name]), (self.window_counts, counts[name])):
+                sums[name] = sums.get(name, 0.0) + value
+
+    def pop_window(self) -> dict[str, float]:
+        losses = averages(self.window_totals, self.window_counts)
+        self.window_totals, self.window_counts = {}, {}
+        return losses
+
+    def begin_epoch(self) -> None:
+        self.epoch += 1
+        self.n_batches = self.n_cuts = self.n_nonfinite = 0
+        self.totals, self.counts, self.skipped = {}, {}, {}
+        self.train_seconds = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Progress":
+        names = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in names})
+
+
+def averages(totals: dict[str, float], counts: dict[str, float]) -> dict[str, float]:
+    """`{"loss": x}`, or `{"loss_generator": x, ...}` where losses have names.
+
+    >>> averages({"": 6.0}, {"": 3})
+    {'loss': 2.0}
+    """
+    return {
+        f"loss_{name}" if name else "loss": total / counts[name] if counts[name] else math.nan
+        for name, total in totals.items()
+    }
