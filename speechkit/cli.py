@@ -1,0 +1,161 @@
+"""The command `speechkit`. Rooms are imported by the command that needs them: --help and check stay quick."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechkit import config
+from speechkit.errors import UserError, UserErrors, explain_system_error, report_and_exit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line; ends with code 2 and one message for a user's mistake."""
+    parser = _make_parser()
+    # What the parser does not know are overrides of the YAML's keys, for the commands that take them.
+    options, rest = parser.parse_known_args(arguments)
+    try:
+        if rest and not options.takes_overrides:
+            raise UserError(f"unknown argument {rest[0]!r}", do=f"see speechkit {options.command} --help")
+        raise SystemExit(options.run(options, rest))
+    except UserError as error:
+        report_and_exit(error)
+    except OSError as error:
+        if explained := explain_system_error(error):
+            report_and_exit(explained)
+        raise
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="speechkit", description="Speech experiments from one YAML.")
+    parser.set_defaults(takes_overrides=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    check = commands.add_parser("check", allow_abbrev=False, help="find the mistakes of YAMLs")
+    check.add_argument("files", nargs="+", metavar="FILE")
+    check.add_argument("--build", action="store_true", help="also build all and try a batch of noise")
+    check.add_argument("--trust-config", action="store_true", help="allow names off the allow-list")
+    check.set_defaults(run=_check, takes_overrides=True)
+
+    train = commands.add_parser(
+        "train", help="run the train.py that a YAML belongs to", add_help=False, allow_abbrev=False
+    )
+    train.add_argument("file", metavar="FILE")
+    train.set_defaults(run=_train, takes_overrides=True)
+
+    classify = commands.add_parser("classify", help="label audio files with a trained classifier")
+    classify.add_argument("run_folder", metavar="RUN")
+    classify.add_argument("files", nargs="+", metavar="FILE")
+    classify.add_argument(
+        "--top", type=_positive, default=3, metavar="N", help="labels shown for each file (3)"
+    )
+    classify.add_argument("--recipe", metavar="FOLDER", help="of the recipe, if its own classes are used")
+    classify.set_defaults(run=_classify)
+
+    report = commands.add_parser("report", help="write the report of runs again, from their folders alone")
+    report.add_argument("run_folders", nargs="+", metavar="RUN")
+    report.set_defaults(run=_report)
+
+    synth = commands.add_parser("synth", help="make a synthetic corpus")
+    corpora = synth.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
+    words = corpora.add_parser("speech-commands", help="spoken words in the layout of Speech Commands")
+    words.add_argument("folder", metavar="DIR")
+    words.add_argument("--seed", type=int, default=0)
+    words.add_argument("--n_voices", type=int, default=200)
+    words.set_defaults(run=_synth_speech_commands)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_positive.__name__ = "whole number above 0"  # as argparse tells it
+
+
+def _check(options: argparse.Namespace, overrides: list[str]) -> int:
+    n_mistakes = 0
+    for file in options.files:
+        try:
+            warnings = _check_file(file, overrides, options)
+        except UserError as error:
+            print(error)
+            n_mistakes += len(error.errors) if isinstance(error, UserErrors) else 1
+        else:
+            print(f"{file}: no mistakes" + (f", {warnings} warnings" if warnings else ""))
+    return 2 if n_mistakes else 0
+
+
+def _check_file(file: str, overrides: list[str], options: argparse.Namespace) -> int:
+    """Print the warnings and return their number; raise the mistakes."""
+    train_file = config.find_train_file(file)
+    schema = None if train_file is None else config.brain_schema(train_file)
+    problems = config.check(file, overrides, schema=schema, trust=options.trust_config)
+    warnings = [problem for problem in problems if problem.warning]
+    for warning in warnings:
+        print(warning)
+    mistakes = [problem for problem in problems if not problem.warning]
+    if mistakes:
+        raise UserErrors(UserError(each.message, place=each.place, key=each.key) for each in mistakes)
+    if options.build:
+        if train_file is None:
+            raise UserError(
+                f"{file} has no train.py beside it or one folder above", do="check without --build"
+            )
+        from speechkit.tasks import check_build
+
+        check_build(train_file, file, overrides, trust=options.trust_config)
+    return len(warnings)
+
+
+def _train(options: argparse.Namespace, rest: list[str]) -> int:
+    train_file = config.find_train_file(options.file)
+    if train_file is None:
+        raise UserError(f"{options.file} has no train.py beside it or one folder above")
+    # In place of this process: Ctrl-C and SIGTERM must reach the training, and no one who waits for it.
+    os.execv(sys.executable, [sys.executable, str(train_file), options.file, *rest])
+
+
+def _classify(options: argparse.Namespace, rest: list[str]) -> int:
+    from speechkit.tasks import classify_file, load
+
+    model = load(options.run_folder, recipe=options.recipe)
+    n_failed = 0
+    for file in options.files:
+        try:
+            prediction = classify_file(model, file)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            n_failed += 1
+            continue
+        best = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[: options.top]
+        print("\t".join([file, *(f"{label} {probability:.3f}" for label, probability in best)]))
+    return 2 if n_failed else 0
+
+
+def _report(options: argparse.Namespace, rest: list[str]) -> int:
+    from speechkit import report
+
+    for folder in options.run_folders:
+        page = report.write_report(folder)
+        print(report.summarize(folder))
+        print(f"report: {page}")
+    return 0
+
+
+def _synth_speech_commands(options: argparse.Namespace, rest: list[str]) -> int:
+    from speechkit.data import synthesize_speech_commands
+
+    folder = synthesize_speech_commands(Path(options.folder), seed=options.seed, n_voices=options.n_voices)
+    print(f"synthetic Speech Commands: {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    main()

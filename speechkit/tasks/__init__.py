@@ -1,0 +1,7 @@
+"""One Brain for each task, the entry of a recipe, and loading what was trained."""
+
+from speechkit.tasks.classification import Classification, Classifier, Prediction
+from speechkit.tasks.entry import check_build, main
+from speechkit.tasks.load import classify_file, load
+
+__all__ = ["Classification", "Classifier", "Prediction", "check_build", "classify_file", "load", "main"]

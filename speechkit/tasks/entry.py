@@ -1,0 +1,208 @@
+"""`main`: from a YAML to a trained model and its report."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from speechkit import config, report
+from speechkit.errors import UserError, UserErrors, explain_system_error, report_and_exit
+from speechkit.ops.random import derive_seed, seed_torch
+from speechkit.tasks.assembly import make_brain, placed, refuse_nulls
+from speechkit.tasks.dry_run import WhereIs, dry_run
+from speechkit.tasks.results import evaluate_subsets
+from speechkit.tasks.run_folder import clear_run, describe_run, examine_run, locked
+from speechkit.training import Brain, Interrupted, choose_device
+from speechkit.training.bar import say
+
+USAGE = """usage: {program} HPARAMS.yaml [--key value ...]
+
+  --key value, --a.b=value   override a key of the YAML (also lists, null, keys of included files)
+  --debug                    two batches, two epochs, into <output_folder>/debug, each time anew
+  --restart                  remove the run in output_folder and begin anew
+  --trust-config             build whatever the YAML names, also what is not on the allow-list
+
+The same command goes on with a run that was stopped."""
+_is_checking = ContextVar("_is_checking", default=False)
+FLAGS = {"--debug", "--restart", "--trust-config"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A train.py's command line."""
+
+    hparams: Path
+    flags: frozenset[str]
+    overrides: tuple[str, ...]
+
+
+def main(brain_class: type[Brain], file: str, arguments: Sequence[str] | None = None) -> None:
+    """Train, evaluate and report as the YAML on the command line says; `file` is the train.py's `__file__`.
+
+    Ends with code 2 and one message for a user's mistake, 130 when interrupted (saved).
+    """
+    if _is_checking.get():  # a train.py that asks for no `__name__ == "__main__"` is being imported
+        return
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        command = parse_arguments(given, Path(file).name)
+        page = run_experiment(brain_class, Path(file).resolve(), command)
+    except UserError as error:
+        report_and_exit(error)
+    except OSError as error:
+        if explained := explain_system_error(error):
+            report_and_exit(explained)
+        raise
+    except Interrupted as stop:
+        say(f"{stop}; the same command goes on from there")
+        raise SystemExit(130) from None
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on from the last checkpoint")
+        raise SystemExit(130) from None
+    print(report.summarize(page.parent))
+    print(f"report: {page}")
+
+
+def parse_arguments(arguments: Sequence[str], program: str) -> Command:
+    """Split a command line into the YAML, the flags and the overrides.
+
+    >>> parse_arguments(["a.yaml", "--debug", "--seed", "3"], "train.py").overrides
+    ('--seed', '3')
+    """
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(USAGE.format(program=program))
+        raise SystemExit(0 if arguments else 2)
+    if arguments[0].startswith("-"):
+        raise UserError(
+            f"{arguments[0]} comes first", expected="the YAML first", do=f"{program} HPARAMS.yaml ..."
+        )
+    rest = list(arguments[1:])
+    flags = frozenset(FLAGS & set(rest))
+    return Command(Path(arguments[0]), flags, tuple(each for each in rest if each not in flags))
+
+
+def run_experiment(brain_class: type[Brain], train_file: Path, command: Command) -> Path:
+    """All of it; returns the path of the report's page."""
+    _refuse_many_processes()
+    trust = "--trust-config" in command.flags
+    schema = config.brain_schema(train_file)
+    _refuse_mistakes(command, schema, trust)
+    document, built, brain = _build(brain_class, train_file, command, schema, trust)
+    with placed(document):
+        if "--debug" in command.flags:
+            _shorten(brain)
+        model = dry_run(brain, _finder(built))
+        with locked(brain.output_folder):
+            anew = bool(command.flags & {"--restart", "--debug"})
+            if not anew:
+                brain.recorder.fingerprint = examine_run(brain, document)
+            _prepare(train_file, built.values, schema)
+            brain.recorder.data_digest = brain.train_data.digest()
+            if anew:  # only now: a run must not be lost for a mistyped data_folder
+                clear_run(brain.output_folder)
+                brain.recorder.fingerprint = examine_run(brain, document)
+            describe_run(brain, document, model, train_file)
+            brain.fit()
+            evaluate_subsets(brain)
+            return report.write_report(brain.output_folder)
+
+
+def check_build(
+    train_file: Path, hparams: str | Path, overrides: Sequence[str], *, trust: bool = False
+) -> None:
+    """Build what a YAML (found right by `config.check`) describes, and run one batch of noise through it.
+
+    Imports the recipe's train.py. A constructor that raises and layers that do not fit are UserErrors.
+    """
+    schema = config.brain_schema(train_file)
+    token = _is_checking.set(True)
+    try:
+        brain_class = getattr(_import_file(train_file), schema.brain)
+    finally:
+        _is_checking.reset(token)
+    command = Command(Path(hparams), frozenset(), tuple(overrides))
+    document, built, brain = _build(brain_class, train_file, command, schema, trust)
+    with placed(document):
+        dry_run(brain, _finder(built))
+
+
+def _refuse_many_processes() -> None:
+    n_processes = os.environ.get("WORLD_SIZE", "1")
+    if n_processes != "1":
+        raise UserError(
+            f"started as one of {n_processes} processes, which this version cannot train with",
+            do="run `python train.py ...` without torchrun",
+        )
+
+
+def _refuse_mistakes(command: Command, schema: config.Schema, trust: bool) -> None:
+    problems = config.check(command.hparams, command.overrides, schema=schema, trust=trust)
+    for problem in problems:
+        if problem.warning:
+            say(str(problem))
+    mistakes = [problem for problem in problems if not problem.warning]
+    if mistakes:
+        raise UserErrors(UserError(each.message, place=each.place, key=each.key) for each in mistakes)
+
+
+def _build(
+    brain_class: type[Brain], train_file: Path, command: Command, schema: config.Schema, trust: bool
+) -> tuple[config.Document, config.Built, Brain]:
+    document = config.read(command.hparams, command.overrides, schema=schema)
+    with placed(document):
+        refuse_nulls(document, schema)
+        # Initial weights are drawn while building: from the YAML's own seed.
+        seed_torch(derive_seed(document.resolved().get("seed", 0), "build"), choose_device("cpu"))
+        built = config.build(document, trust=trust, recipe_folder=train_file.parent)
+        return document, built, make_brain(brain_class, built.values)
+
+
+def _finder(built: config.Built) -> WhereIs:
+    return lambda name, *children: built.place_of(built.values["modules"][name], *children)
+
+
+def _shorten(brain: Brain) -> None:
+    brain.n_epochs, brain.n_steps, brain.log_steps = 2, None, 1
+    brain.train_data, brain.valid_data = _FirstBatches(brain.train_data), _FirstBatches(brain.valid_data)
+    brain.test_data = {name: _FirstBatches(data) for name, data in brain.test_data.items()}
+    brain.move_to(brain.output_folder / "debug")
+
+
+class _FirstBatches:
+    """Two batches of a data set."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+
+    def iterate(self, seed: int, epoch: int, skip: int = 0) -> Any:
+        for index, batch in enumerate(self._data.iterate(seed, epoch, skip), start=skip):
+            if index >= 2:
+                return
+            yield batch
+
+    def n_cuts(self) -> int:
+        return self._data.n_cuts()
+
+    def digest(self) -> str:
+        return self._data.digest()
+
+
+def _prepare(train_file: Path, values: dict[str, Any], schema: config.Schema) -> None:
+    """Call `prepare` of the recipe's prepare.py, where there is one."""
+    path = config.find_prepare_file(train_file)
+    if path is not None:
+        _import_file(path).prepare(**{name: values[name] for name in schema.prepare_keys if name in values})
+
+
+def _import_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,72 @@
+"""A trained run's model, ready to use."""
+
+import warnings
+from pathlib import Path
+
+import soundfile
+from torch import nn
+
+from speechkit import config, report
+from speechkit.errors import UserError
+from speechkit.tasks.classification import Classification, Classifier, Prediction
+from speechkit.training import CheckpointFolder, choose_device, load_weights
+
+PREDICTORS = {Classification.task: (Classification.inference_keys, Classifier)}
+
+
+def load(run: str | Path, recipe: str | Path | None = None, device: str = "cpu") -> Classifier:
+    """The model of a run folder, with the weights of its best epoch.
+
+    Reading the folder executes nothing: only `modules` and plain values are built, from the allow-list.
+
+    recipe: folder of the recipe, needed when `modules` use classes of its own files (they are imported).
+    """
+    run = Path(run)
+    if not (run / "hparams.yaml").is_file():
+        raise UserError(f"{run} holds no hparams.yaml", expected="the output folder of a training run")
+    if recipe is not None and not Path(recipe).is_dir():
+        raise UserError(f"there is no folder {recipe}", expected="the folder of the recipe")
+    description = report.read_json(run / "run.json", "run")
+    if description["task"] not in PREDICTORS:
+        raise UserError(
+            f"{run} is of the task {description['task']!r}", expected=f"one of {sorted(PREDICTORS)}"
+        )
+    keys, make = PREDICTORS[description["task"]]
+    document = config.read(run / "hparams.yaml")
+    only = [key for key in keys if key in document.resolved()]
+    try:
+        built = config.build(document, only=only, recipe_folder=None if recipe is None else Path(recipe))
+    except UserError as error:
+        if recipe is None:
+            error.do = error.do or "a run with classes of its recipe loads with recipe=FOLDER"
+        raise
+    values = dict(built.values)
+    try:
+        modules = nn.ModuleDict(values.pop("modules"))
+        predictor = make(modules.to(choose_device(device)), **values)
+    except (KeyError, TypeError, ValueError) as error:
+        found = f"{run / 'hparams.yaml'} is not what a training wrote: {type(error).__name__}: {error}"
+        raise UserError(found, expected=f"keys {', '.join(keys)} of the right kinds") from error
+    checkpoint = CheckpointFolder(run / "checkpoints", _warn_of_damage).best()
+    if checkpoint is None:
+        raise UserError(f"{run} holds no whole checkpoint", do="train it first")
+    load_weights(modules, checkpoint)
+    return predictor
+
+
+def _warn_of_damage(name: str, reason: str) -> None:
+    warnings.warn(f"checkpoint {name} is damaged and not used: {reason}", stacklevel=2)
+
+
+def classify_file(model: Classifier, path: str | Path) -> Prediction:
+    """Label an audio file of any format that soundfile reads; of several channels the mean is taken."""
+    try:
+        samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise UserError(f"{path} cannot be read: {error}", expected="an audio file") from error
+    if not len(samples):
+        raise UserError(f"{path} has no samples", expected="some audio")
+    try:
+        return model.predict(samples.mean(1), sample_rate)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
