@@ -1,0 +1,6 @@
+"""Keyword spotting on Speech Commands."""
+
+from speechkit.tasks import Classification, main
+
+if __name__ == "__main__":
+    main(Classification, __file__)
