@@ -1,0 +1,94 @@
+"""What every test can rely on: speeds, real data, one thread, repeatable randomness."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# One thread a test process: the tests run side by side. Before anything imports torch or numpy.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# A shell starts what it runs in the background with Ctrl-C ignored; tests send it, also to their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+PROJECT = Path(__file__).resolve().parent.parent
+TIMEOUTS = {"slow": 2400, "integration": 300}  # seconds; unmarked tests have pyproject's
+
+# No deadline: the machine may be busy. In CI the same examples each time; elsewhere new ones are welcome.
+hypothesis.settings.register_profile("local", deadline=None, database=None)
+hypothesis.settings.register_profile("ci", deadline=None, database=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give marked tests the time that their speed allows, unless they name their own."""
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            seconds = next((TIMEOUTS[speed] for speed in TIMEOUTS if item.get_closest_marker(speed)), None)
+            if seconds is not None:
+                item.add_marker(pytest.mark.timeout(seconds))
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The folder of the project."""
+    return PROJECT
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Start every test from the same random numbers; torch and numpy only where a test brought them in."""
+    random.seed(0)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real corpora: the environment variable SPEECHKIT_DATA, by default ../shared/data."""
+    folder = Path(os.environ.get("SPEECHKIT_DATA") or PROJECT.parent / "shared" / "data").resolve()
+    if not folder.is_dir():
+        pytest.skip(f"no real speech at {folder}: set SPEECHKIT_DATA to the folder of the corpora")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_speech_commands(real_data: Path) -> Path:
+    """Real Speech Commands, in the data set's own layout."""
+    folder = real_data / "speech_commands"
+    if not folder.is_dir():
+        pytest.skip(f"no Speech Commands at {folder}: set SPEECHKIT_DATA to a folder that has it")
+    return folder
+
+
+RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run_cli(tmp_path: Path) -> RunCli:
+    """Run `speechkit ARGUMENTS...` in a process of its own: `run_cli("check", path, cwd=...)`."""
+
+    def run(*arguments: object, cwd: Path = tmp_path, timeout: float = 120, **variables: str):
+        command = [sys.executable, "-m", "speechkit.cli", *map(str, arguments)]
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            env=os.environ | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
