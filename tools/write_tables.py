@@ -1,0 +1,119 @@
+"""Write the tables of READMEs and docs from results: `python tools/write_tables.py [--check]`.
+
+A table stands between `<!-- table: PATTERN -->` and `<!-- end of table -->`; PATTERN names JSON files beside
+the document: `report.json` files of published runs, or what a benchmark printed. `--check` changes nothing
+and ends with code 1 if a document is not what its results say.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[1]
+TABLE = re.compile(r"(<!-- table: (?P<pattern>\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def documents() -> list[Path]:
+    """All pages of the project that may hold a table."""
+    return [
+        PROJECT / "README.md",
+        *sorted(PROJECT.glob("docs/*.md")),
+        *sorted(PROJECT.glob("recipes/**/*.md")),
+    ]
+
+
+def fill(text: str, folder: Path) -> str:
+    """The text with every table made anew."""
+    return TABLE.sub(
+        lambda match: match[1] + "\n" + make_table(folder, match["pattern"]) + "\n" + match[3], text
+    )
+
+
+def make_table(folder: Path, pattern: str) -> str:
+    """A Markdown table of the JSON files that match."""
+    paths = sorted(folder.glob(pattern))
+    if not paths:
+        raise SystemExit(f"{folder}: no results match {pattern}")
+    results = [json.loads(path.read_text()) for path in paths]
+    if "metrics" in results[0]:
+        return format_rows(describe_runs(paths, results))
+    return format_rows([flatten(result) for result in results])
+
+
+def describe_runs(paths: list[Path], reports: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """A row a run, and their mean where there are several seeds."""
+    rows = [describe_run(path, report) for path, report in zip(paths, reports, strict=True)]
+    if len(reports) > 1:
+        for name, metric in reports[0]["metrics"].items():
+            values = [report["metrics"][name]["value"] for report in reports]
+            mean = f"mean {statistics.mean(values):.2f}, worst {worst(name, values):.2f}"
+            deviation = f"(deviation {statistics.stdev(values):.2f})"
+            rows.append({"run": f"{len(values)} seeds", f"{name}, {metric['unit']}": f"{mean} {deviation}"})
+    return rows
+
+
+def describe_run(path: Path, report: dict[str, Any]) -> dict[str, str]:
+    row = {
+        "run": path.stem,
+        "test set": f"{report['dataset']}, {report['subsets'][report['subset']]['n']} clips",
+    }
+    row["seed"] = str(report["seed"])
+    for name, metric in report["metrics"].items():
+        row[f"{name}, {metric['unit']}"] = f"{metric['value']:.2f} {interval(metric['ci95'])}"
+        if metric.get("ci95_speakers"):
+            row[f"{name}, interval over speakers"] = interval(metric["ci95_speakers"])
+    row["parameters"] = f"{report['parameters']:,}"
+    row["epochs (best)"] = f"{report['n_epochs']} ({report['best_epoch']})"
+    row["training, minutes"] = f"{report['seconds'] / 60:.1f}"
+    commit = report["commit"] or {"hash": "none", "dirty": False}
+    row["commit"] = commit["hash"][:10] + (" with changes" if commit["dirty"] else "")
+    return row
+
+
+def worst(name: str, values: Iterable[float]) -> float:
+    """The worst of several values of a metric: the largest for errors and losses."""
+    return max(values) if name in ("loss", "wer", "cer", "per", "eer") else min(values)
+
+
+def interval(ends: list[float] | None) -> str:
+    return "" if ends is None else f"[{ends[0]:.2f}, {ends[1]:.2f}]"
+
+
+def flatten(result: dict[str, Any]) -> dict[str, str]:
+    """A benchmark's figures, one a column."""
+    return {
+        key.replace("_", " "): " to ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for key, value in result.items()
+    }
+
+
+def format_rows(rows: list[dict[str, str]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [columns, ["---"] * len(columns), *([row.get(key, "") for key in columns] for row in rows)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    stale = []
+    for path in documents():
+        text = path.read_text() if path.is_file() else ""
+        filled = fill(text, path.parent)
+        if filled != text:
+            stale.append(path)
+            if not check:
+                path.write_text(filled)
+    for path in stale:
+        print(f"{path.relative_to(PROJECT)}: {'not what its results say' if check else 'written'}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
