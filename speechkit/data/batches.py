@@ -22,11 +22,13 @@ from speechkit.data.reading import UnreadableAudio, load_waveform, notice, notic
 from speechkit.data.signals import hold_signals, leave_signals_to_parent
 from speechkit.errors import UserError
 from speechkit.ops.random import derive_seed, keyed_random
+from speechkit.ops.sharing import Share, Turn, take_turns
 
 LEFT_OUT = "left out "  # how the kinds of notices begin that name a skipped cut
 MAX_NAMED = 10  # skipped cuts that are named to the user; the others are in the records all the same
 # Settings of Lhotse's samplers that have to be above 0.
 LIMITS = ("max_cuts", "max_duration", "quadratic_duration", "num_buckets", "num_cuts_for_bins_estimate")
+ALL, ALONE = Share(), Turn(1, 0)
 Transform = Callable[[Cut, Random], Cut]
 
 
@@ -40,7 +42,7 @@ class Skipped(NamedTuple):
 
 @dataclass
 class Batch:
-    """Utterances side by side; a batch of which nothing could be read has length 0."""
+    """Utterances side by side; length 0 where nothing could be read, or nothing was left for this process."""
 
     ids: list[str]
     waveforms: Tensor  # (B, N) float32 within -1 to 1, zeros past the length
@@ -52,6 +54,7 @@ class Batch:
     paths: list[str]  # the (first) audio file, "" for audio in memory
     skipped: list[Skipped] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)  # to tell the user; each comes once
+    turn: Turn = ALONE  # the batches and cuts that all processes take together with this one
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -115,16 +118,19 @@ class CutBatches:
             state.update(f"{cut.id}\x1f{cut.duration}\x1f{text}\x1e".encode())
         return state.hexdigest()
 
-    def iterate(self, seed: int, epoch: int, skip: int = 0) -> Iterator[Batch]:
+    def iterate(self, seed: int, epoch: int, skip: int = 0, share: Share = ALL) -> Iterator[Batch]:
         """The batches of an epoch, from number `skip` on; those before cost no reading of audio.
+
+        Of several processes each gets its `share` of every group of batches (which `skip` must not cut),
+        and an empty batch where others have one more than it.
 
         Raises:
             UserError: no manifest, a line in it that is no cut, no cuts at all, settings that the sampler
                 refuses; unreadable audio under `unreadable="stop"`
         """
         reader = _Reader(seed, epoch, self.sample_rate, self.transforms, self.unreadable)
-        batches = islice(self._cuts_in_batches(seed, epoch), skip, None)
-        read = map(reader.__getitem__, batches) if self.n_workers == 0 else self._load(reader, batches)
+        turns = take_turns(islice(self._cuts_in_batches(seed, epoch), skip, None), share)
+        read = map(reader.__getitem__, turns) if self.n_workers == 0 else self._load(reader, turns)
         try:
             for result in read:
                 if isinstance(result, UserError):
@@ -177,13 +183,13 @@ class CutBatches:
             raise UserError(f"no cuts in {self.manifest}", do="look at what prepare wrote")
         return self._cuts
 
-    def _load(self, reader: "_Reader", batches: Iterator[list[Cut]]) -> Iterator[Any]:
+    def _load(self, reader: "_Reader", turns: Iterator[tuple[list[Cut] | None, Turn]]) -> Iterator[Any]:
         with hold_signals():
             return iter(
                 DataLoader(
                     reader,
                     batch_size=None,
-                    sampler=batches,
+                    sampler=turns,
                     num_workers=self.n_workers,
                     worker_init_fn=_start_worker,
                     # DataLoader draws a seed for its workers; not from the generator that the model uses.
@@ -220,7 +226,7 @@ def _start_worker(worker: int) -> None:
 
 
 class _Reader(Dataset):
-    """Cuts of a batch -> (batch, notices by kind), or the UserError that ends the run.
+    """Cuts of a batch and its turn -> (batch, notices by kind), or the UserError that ends the run.
 
     The error is returned, not raised: DataLoader would put a worker's traceback in its place.
     """
@@ -231,13 +237,14 @@ class _Reader(Dataset):
         self.seed, self.epoch, self.sample_rate = seed, epoch, sample_rate
         self.transforms, self.unreadable = transforms, unreadable
 
-    def __getitem__(self, cuts: list[Cut]) -> tuple[Batch, dict[str, str]] | UserError:
+    def __getitem__(self, own: tuple[list[Cut] | None, Turn]) -> tuple[Batch, dict[str, str]] | UserError:
         told: dict[str, str] = {}
         token, n_threads = notices.set(told), torch.get_num_threads()
         # Resampling a second of audio takes longer on several threads than on one.
         torch.set_num_threads(1)
         try:
-            return self._read(cuts), told
+            cuts, turn = own
+            return replace(self._read(cuts or []), turn=turn), told
         except UserError as error:
             return error
         finally:

@@ -15,6 +15,7 @@ from lhotse.dataset import DynamicBucketingSampler, SimpleCutSampler
 
 from speechkit.data import Batch, CutBatches, FixDuration, Noise, Speed, TimeShift
 from speechkit.errors import UserError
+from speechkit.ops.sharing import Share
 
 SAMPLERS = {
     "simple": partial(SimpleCutSampler, max_cuts=3, shuffle=True),
@@ -266,3 +267,15 @@ def test_real_speech(real_speech_commands, tmp_path):
     assert not any(batch.skipped or batch.notices for batch in batches)
     loudest = torch.cat([batch.waveforms for batch in batches]).abs().amax(dim=1)
     assert loudest.min() > 0.01
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_processes_share_the_batches_of_one(corpus, noise, n_workers):
+    alone = list(augmented(corpus).iterate(1, 1, skip=3))
+    shares = [
+        list(augmented(corpus, n_workers=n_workers).iterate(1, 1, 3, Share(rank, 2, 3))) for rank in (0, 1)
+    ]
+    together = [batch for turn in zip(*shares, strict=True) for batch in turn if len(batch)]
+    assert equal(together, alone)
+    assert [batch.turn for batch in shares[0]] == [batch.turn for batch in shares[1]]
+    assert sum(batch.turn.n_cuts for batch in shares[0]) == 23 - 3 * 3
