@@ -45,11 +45,12 @@ class Brain:
     log_steps: a line of the log every so many steps.
     device: "auto", "cpu", "cuda", "cuda:1".
     deterministic: only kernels that give the same bits each time (needed for exact resume on CUDA).
+    init_from: a run or checkpoint folder whose weights, where name and shape match, a new run begins with.
     """
 
     criterion: tuple[str, str] = ("loss", "min")
     free_keys: tuple[str, ...] = (
-        "data_folder", "output_folder", "manifest_folder", "device", "n_workers",
+        "data_folder", "output_folder", "manifest_folder", "init_from", "device", "n_workers",
         "log_steps", "checkpoint_minutes", "checkpoint_steps", "n_epochs", "n_steps", "patience",
     )  # fmt: skip
     required_modules: tuple[str, ...] = ()
@@ -79,6 +80,7 @@ class Brain:
         log_steps: int = 50,
         device: str = "auto",
         deterministic: bool = False,
+        init_from: str | None = None,
     ) -> None:
         if (n_epochs is None) == (n_steps is None):
             raise UserError(
@@ -98,7 +100,7 @@ class Brain:
         self.batches_per_step, self.log_steps = batches_per_step, log_steps
         self.patience, self.nonfinite_patience = patience, nonfinite_patience
         self.checkpoint_minutes, self.checkpoint_steps = checkpoint_minutes, checkpoint_steps
-        self.deterministic = deterministic
+        self.deterministic, self.init_from = deterministic, init_from
         self._dtype = choose_precision(precision, "precision")
         self._eval_dtype = choose_precision(eval_precision, "eval_precision")
         self.learners = build_learners(self.modules, optimizer, schedule)
