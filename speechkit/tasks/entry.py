@@ -1,13 +1,10 @@
 """`main`: from a YAML to a trained model and its report."""
 
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from speechkit import config, report
@@ -15,6 +12,7 @@ from speechkit.errors import UserError, UserErrors, explain_system_error, report
 from speechkit.ops.random import derive_seed, seed_torch
 from speechkit.tasks.assembly import make_brain, placed, refuse_nulls
 from speechkit.tasks.dry_run import WhereIs, dry_run
+from speechkit.tasks.recipe import import_brain, importing_only, is_imported_only, prepare
 from speechkit.tasks.results import evaluate_subsets
 from speechkit.tasks.run_folder import clear_run, describe_run, examine_run, locked
 from speechkit.training import Brain, Interrupted, choose_device
@@ -28,7 +26,6 @@ USAGE = """usage: {program} HPARAMS.yaml [--key value ...]
   --trust-config             build whatever the YAML names, also what is not on the allow-list
 
 The same command goes on with a run that was stopped."""
-_is_checking = ContextVar("_is_checking", default=False)
 FLAGS = {"--debug", "--restart", "--trust-config"}
 
 
@@ -46,7 +43,7 @@ def main(brain_class: type[Brain], file: str, arguments: Sequence[str] | None = 
 
     Ends with code 2 and one message for a user's mistake, 130 when interrupted (saved).
     """
-    if _is_checking.get():  # a train.py that asks for no `__name__ == "__main__"` is being imported
+    if is_imported_only():
         return
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -101,7 +98,7 @@ def run_experiment(brain_class: type[Brain], train_file: Path, command: Command)
             anew = bool(command.flags & {"--restart", "--debug"})
             if not anew:
                 brain.recorder.fingerprint = examine_run(brain, document)
-            _prepare(train_file, built.values, schema)
+            prepare(train_file, built.values, schema)
             brain.recorder.data_digest = brain.train_data.digest()
             if anew:  # only now: a run must not be lost for a mistyped data_folder
                 clear_run(brain.output_folder)
@@ -120,11 +117,7 @@ def check_build(
     Imports the recipe's train.py. A constructor that raises and layers that do not fit are UserErrors.
     """
     schema = config.brain_schema(train_file)
-    token = _is_checking.set(True)
-    try:
-        brain_class = getattr(_import_file(train_file), schema.brain)
-    finally:
-        _is_checking.reset(token)
+    brain_class = import_brain(train_file, schema)
     command = Command(Path(hparams), frozenset(), tuple(overrides))
     document, built, brain = _build(brain_class, train_file, command, schema, trust)
     with placed(document):
@@ -158,7 +151,8 @@ def _build(
         refuse_nulls(document, schema)
         # Initial weights are drawn while building: from the YAML's own seed.
         seed_torch(derive_seed(document.resolved().get("seed", 0), "build"), choose_device("cpu"))
-        built = config.build(document, trust=trust, recipe_folder=train_file.parent)
+        with importing_only():  # the YAML may name classes of train.py itself
+            built = config.build(document, trust=trust, recipe_folder=train_file.parent)
         return document, built, make_brain(brain_class, built.values)
 
 
@@ -190,19 +184,3 @@ class _FirstBatches:
 
     def digest(self) -> str:
         return self._data.digest()
-
-
-def _prepare(train_file: Path, values: dict[str, Any], schema: config.Schema) -> None:
-    """Call `prepare` of the recipe's prepare.py, where there is one."""
-    path = config.find_prepare_file(train_file)
-    if path is not None:
-        _import_file(path).prepare(**{name: values[name] for name in schema.prepare_keys if name in values})
-
-
-def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

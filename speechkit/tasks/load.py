@@ -9,6 +9,7 @@ from torch import nn
 from speechkit import config, report
 from speechkit.errors import UserError
 from speechkit.tasks.classification import Classification, Classifier, Prediction
+from speechkit.tasks.recipe import importing_only
 from speechkit.training import CheckpointFolder, choose_device, load_weights
 
 PREDICTORS = {Classification.task: (Classification.inference_keys, Classifier)}
@@ -35,7 +36,8 @@ def load(run: str | Path, recipe: str | Path | None = None, device: str = "cpu")
     document = config.read(run / "hparams.yaml")
     only = [key for key in keys if key in document.resolved()]
     try:
-        built = config.build(document, only=only, recipe_folder=None if recipe is None else Path(recipe))
+        with importing_only():
+            built = config.build(document, only=only, recipe_folder=None if recipe is None else Path(recipe))
     except UserError as error:
         if recipe is None:
             error.do = error.do or "a run with classes of its recipe loads with recipe=FOLDER"

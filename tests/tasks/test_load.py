@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -333,3 +334,28 @@ def test_a_recipes_own_class_needs_the_recipe(recipe: Recipe, run) -> None:
     for record in read_lines(recipe.output / "predictions" / "test.jsonl"):
         prediction = classify_file(model, record["audio"])
         assert prediction.probability == pytest.approx(record["scores"]["probability"], abs=1e-5)
+
+
+UNGUARDED = (
+    MODEL.replace("of this recipe.", "in the train.py itself.")
+    + """
+
+from speechkit.tasks import Classification, main
+
+main(Classification, __file__)
+"""
+)
+
+
+def test_a_train_py_without_a_guard_is_not_run_for_its_classes(recipe: Recipe, run) -> None:
+    """It ends in a bare `main(...)`, which must not begin once more when a YAML or `load` names a class."""
+    recipe.train.write_text(UNGUARDED)
+    text = recipe.hparams.read_text()
+    start, end = text.index("    model: "), text.index("optimizer:")
+    own = "    model: !new:train.TwoLayers\n        n_mels: 20\n        n_classes: 3\n"
+    recipe.hparams.write_text(text[:start] + own + text[end:])
+    assert run(recipe, "--n_epochs", 1) == 0
+    del sys.modules["train"]
+    model = load(recipe.output, recipe=recipe.folder)
+    record = read_lines(recipe.output / "predictions" / "test.jsonl")[0]
+    assert classify_file(model, record["audio"]).label == record["hypothesis"]

@@ -7,7 +7,7 @@ import pytest
 
 from speechkit import report
 from speechkit.tasks import check_build, main
-from speechkit.tasks.entry import _import_file
+from speechkit.tasks.recipe import import_file
 
 from .conftest import Recipe, read_lines
 
@@ -41,7 +41,7 @@ def own(recipe: Recipe) -> Recipe:
 
 
 def brain_of(recipe: Recipe) -> type:
-    return _import_file(recipe.train).Weighted
+    return import_file(recipe.train).Weighted
 
 
 def test_an_argument_of_the_recipes_brain_is_a_key(own: Recipe, run) -> None:
