@@ -15,6 +15,8 @@ PARTS_OF_ROOMS = {
     "training": ("schedules",),
     "data": ("batches", "augmentation", "transforms", "tokenizers", "tokenizer", "samplers", "sampler"),
 }
+# Functions of other rooms that make plain values of plain values, for `!apply:`.
+FUNCTIONS = ("speechkit.data.speech_commands_labels",)
 # Libraries of which every class defined below these names may be used.
 LIBRARIES = ("torch.nn", "torch.optim", "torchaudio.transforms")
 # Classes of Lhotse that yield batches of the cuts they are given. Not StatelessSampler, which opens manifests
@@ -53,7 +55,7 @@ def refusal_of_name(name: str, sources: Sources) -> str:
 def _refusal_of_own(name: str, parts: list[str]) -> str:
     if len(parts) == 3:
         room, word = parts[1:]
-        if room in WHOLE_ROOMS:
+        if room in WHOLE_ROOMS or name in FUNCTIONS:
             return ""
         if room in PARTS_OF_ROOMS:
             allowed = names_of_part(room)
@@ -91,7 +93,8 @@ def refusal_of_object(name: str, value: Any, sources: Sources) -> str:
         good = inspect.isclass(value) and _is_of_recipe(value, sources)
         return "" if good else f"{where}; of a recipe only its own classes may be used; {TRUST}"
     if parts[0] == PACKAGE:
-        kinds = inspect.isclass(value) or (inspect.isfunction(value) and parts[1] in WHOLE_ROOMS)
+        callable_ = parts[1] in WHOLE_ROOMS or name in FUNCTIONS
+        kinds = inspect.isclass(value) or (inspect.isfunction(value) and callable_)
         good = kinds and (home == PACKAGE or home.startswith(f"{PACKAGE}."))
         return "" if good else f"{where}, not a class or function of speechkit; {TRUST}"
     library = next((each for each in LIBRARIES if name.startswith(f"{each}.")), "lhotse")

@@ -239,6 +239,8 @@ def _expected(old: Node | None, new: Node) -> str:
     if (isinstance(new, Scalar) and new.value is None) or isinstance(old, Placeholder | Broken | None):
         return ""
     if isinstance(old, Call):
+        if old.kind == "apply":  # what a function gives may be of any type
+            return ""
         return f"null, or a change of its arguments (--{old.key}.ARGUMENT VALUE)"
     if isinstance(old, Sequence):
         return "" if isinstance(new, Sequence) else "a list, as in '[1, 2]'"

@@ -1,11 +1,25 @@
 """Lhotse cuts to batches: manifests, the sequence of batches, augmentation of cuts, synthetic corpora."""
 
 from speechkit.data.batches import Batch, CutBatches, Skipped
+from speechkit.data.download import run_download
 from speechkit.data.manifest import read_cuts, write_cuts
+from speechkit.data.speech_commands import (
+    SILENCE,
+    UNKNOWN,
+    cut_silence,
+    draw_unknown,
+    part_of_noise,
+    random_subset,
+    speech_commands_labels,
+)
+from speechkit.data.speech_commands_lists import SPEECH_COMMANDS_LISTS, read_speech_commands_lists
 from speechkit.data.speech_commands_synthesis import synthesize_speech_commands
 from speechkit.data.transforms import FixDuration, Gain, Noise, Speed, TimeShift
 
 __all__ = [
+    "SILENCE",
+    "UNKNOWN",
+    "SPEECH_COMMANDS_LISTS",
     "Batch",
     "CutBatches",
     "FixDuration",
@@ -14,7 +28,14 @@ __all__ = [
     "Skipped",
     "Speed",
     "TimeShift",
+    "cut_silence",
+    "draw_unknown",
+    "part_of_noise",
+    "random_subset",
     "read_cuts",
+    "read_speech_commands_lists",
+    "run_download",
+    "speech_commands_labels",
     "synthesize_speech_commands",
     "write_cuts",
 ]

@@ -16,12 +16,12 @@ import numpy as np
 import soundfile
 import torch
 
+from speechkit.data.speech_commands import CORE_WORDS
 from speechkit.data.synthesis import ACCENTS, SAMPLE_RATE, VARIANTS, speak
 from speechkit.errors import UserError
 from speechkit.ops.random import derive_seed, keyed_random
 from speechkit.ops.resample import resample
 
-CORE_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 RATE = 16000  # Hz
 N_SAMPLES = RATE  # a clip is one second
 SETTINGS_FILE = "synthesis.json"

@@ -94,6 +94,15 @@ def test_values_from_python_keep_their_types(write):
     assert tree["model"]["!new:torch.nn.Linear"]["bias"] is False
 
 
+def test_what_a_function_gives_is_replaced_by_any_value(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("task: 12\nlabels: !apply:speechkit.data.speech_commands_labels\n    task: !ref <task>\n")
+    assert config.check(path) == []
+    assert config.build(config.read(path)).values["labels"][-1] == "_silence_"
+    assert config.build(config.read(path, ["--task", "10"])).values["labels"][-1] == "go"
+    assert config.build(config.read(path, ["--labels", "[a, b]"])).values["labels"] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
