@@ -51,6 +51,11 @@ class Spectrogram(nn.Module):
         """Bands of the output."""
         return self.n_fft // 2 + 1
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """The shape of the output: (None, None, F), or (None, None, F, 2) of complex numbers."""
+        return (None, None, self.n_bands) if self.power is not None else (None, None, self.n_bands, 2)
+
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, N) in [-1, 1], true lengths (B,) in samples, to ((B, T, F), true lengths in frames)."""
         if waveforms.dim() != 2:

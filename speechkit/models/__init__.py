@@ -1,6 +1,7 @@
 """Whole networks made of layers of nnet."""
 
 from speechkit.models.bcresnet import BCResNet
+from speechkit.models.convnet import ConvNet
 from speechkit.models.resnet import ResNet
 
-__all__ = ["BCResNet", "ResNet"]
+__all__ = ["BCResNet", "ConvNet", "ResNet"]
