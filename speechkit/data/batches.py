@@ -22,13 +22,12 @@ from speechkit.data.reading import UnreadableAudio, load_waveform, notice, notic
 from speechkit.data.signals import hold_signals, leave_signals_to_parent
 from speechkit.errors import UserError
 from speechkit.ops.random import derive_seed, keyed_random
-from speechkit.ops.sharing import Share, Turn, take_turns
+from speechkit.ops.sharing import ALL, ALONE, Share, Turn, take_turns
 
 LEFT_OUT = "left out "  # how the kinds of notices begin that name a skipped cut
 MAX_NAMED = 10  # skipped cuts that are named to the user; the others are in the records all the same
 # Settings of Lhotse's samplers that have to be above 0.
 LIMITS = ("max_cuts", "max_duration", "quadratic_duration", "num_buckets", "num_cuts_for_bins_estimate")
-ALL, ALONE = Share(), Turn(1, 0)
 Transform = Callable[[Cut, Random], Cut]
 
 

@@ -2,6 +2,7 @@
 
 from speechkit.models.bcresnet import BCResNet
 from speechkit.models.convnet import ConvNet
+from speechkit.models.ensemble import Ensemble
 from speechkit.models.resnet import ResNet
 
-__all__ = ["BCResNet", "ConvNet", "ResNet"]
+__all__ = ["BCResNet", "ConvNet", "Ensemble", "ResNet"]

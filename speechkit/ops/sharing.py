@@ -20,6 +20,10 @@ class Turn(NamedTuple):
 
     n_batches: int
     n_cuts: int
+    ends_group: bool = True
+
+
+ALL, ALONE = Share(), Turn(1, 0)
 
 
 def take_turns(batches: Iterable[T], share: Share) -> Iterator[tuple[T | None, Turn]]:
@@ -36,4 +40,4 @@ def take_turns(batches: Iterable[T], share: Share) -> Iterator[tuple[T | None, T
         for first in range(0, len(group), share.n_ranks):
             turn = group[first : first + share.n_ranks]
             own = turn[share.rank] if share.rank < len(turn) else None
-            yield own, Turn(len(turn), sum(map(len, turn)))
+            yield own, Turn(len(turn), sum(map(len, turn)), first + share.n_ranks >= len(group))

@@ -10,6 +10,7 @@ from typing import Any
 from speechkit import config, report
 from speechkit.errors import UserError, UserErrors, explain_system_error, report_and_exit
 from speechkit.ops.random import derive_seed, seed_torch
+from speechkit.ops.sharing import ALL, Share
 from speechkit.tasks.assembly import make_brain, placed, refuse_nulls
 from speechkit.tasks.dry_run import WhereIs, dry_run
 from speechkit.tasks.recipe import import_brain, importing_only, is_imported_only, prepare
@@ -26,6 +27,7 @@ USAGE = """usage: {program} HPARAMS.yaml [--key value ...]
   --trust-config             build whatever the YAML names, also what is not on the allow-list
 
 The same command goes on with a run that was stopped."""
+N_TURNS = 2  # of a data set under --debug
 FLAGS = {"--debug", "--restart", "--trust-config"}
 
 
@@ -168,16 +170,17 @@ def _shorten(brain: Brain) -> None:
 
 
 class _FirstBatches:
-    """Two batches of a data set."""
+    """Two turns of a data set."""
 
     def __init__(self, data: Any) -> None:
         self._data = data
 
-    def iterate(self, seed: int, epoch: int, skip: int = 0) -> Any:
-        for index, batch in enumerate(self._data.iterate(seed, epoch, skip), start=skip):
-            if index >= 2:
-                return
+    def iterate(self, seed: int, epoch: int, skip: int = 0, share: Share = ALL) -> Any:
+        for index, batch in enumerate(self._data.iterate(seed, epoch, skip, share), start=1):
+            batch.turn = batch.turn._replace(ends_group=batch.turn.ends_group or index == N_TURNS)
             yield batch
+            if index == N_TURNS:
+                return
 
     def n_cuts(self) -> int:
         return self._data.n_cuts()

@@ -14,8 +14,8 @@ class ProgressBar:
     Drawn at most five times a second, whatever the speed of the steps; quiet where stderr is no terminal.
     """
 
-    def __init__(self, title: str, n_cuts: int, n_done: int = 0) -> None:
-        self._quiet = not sys.stderr.isatty()
+    def __init__(self, title: str, n_cuts: int, n_done: int = 0, *, shown: bool = True) -> None:
+        self._quiet = not (shown and sys.stderr.isatty())
         self._bar = (
             None if self._quiet else tqdm(total=n_cuts, initial=n_done, desc=title, unit="clip", leave=False)
         )

@@ -11,15 +11,19 @@ from torch import nn
 
 from speechkit.errors import UserError
 from speechkit.ops.random import derive_seed, seed_torch
-from speechkit.training.bar import ProgressBar, say
+from speechkit.ops.sharing import Share
+from speechkit.training.bar import ProgressBar
 from speechkit.training.checkpoint import Checkpoint, load_weights
 from speechkit.training.disk import full_disk_told
+from speechkit.training.evaluation import Evaluation, News
 from speechkit.training.execution import autocast, choose_device, choose_precision, determinism
 from speechkit.training.interruption import Interrupted, Interruption
-from speechkit.training.log import append_event
 from speechkit.training.objective import Loss, Stage
+from speechkit.training.parallel import Parallel, shard
+from speechkit.training.processes import Processes
 from speechkit.training.progress import Progress, averages
 from speechkit.training.recorder import Recorder
+from speechkit.training.scaling import LossScale
 from speechkit.training.step import Stepper, StepResult, build_learners
 
 
@@ -36,14 +40,16 @@ class Brain:
     test_data: a mapping of subsets, evaluated by the task after training.
     n_epochs | n_steps: the length of training; one of them.
     schedule: of the learning rate, or a mapping by the optimizers' names.
-    batches_per_step: consecutive batches whose gradients make one step, weighted by their counts.
+    batches_per_step: consecutive batches whose gradients make one step, weighted by their counts; raised to
+        the next multiple of the number of processes when a run begins.
     max_gradient_norm: clipping of the norm over all parameters; null is off.
-    precision, eval_precision: "fp32" or "bf16" (autocast), in training and else.
+    precision, eval_precision: "fp32", "bf16" or "fp16" (autocast), in training and else.
     patience: epochs without a better criterion until training stops early; null is never.
     nonfinite_patience: steps in a row with a loss or gradient that is not finite until the run stops.
     checkpoint_minutes, checkpoint_steps: a recovery checkpoint this often within an epoch; null is never.
     log_steps: a line of the log every so many steps.
     device: "auto", "cpu", "cuda", "cuda:1".
+    parallel: of several processes (torchrun) each has a copy of the model, "replicas", or a part, "shards".
     deterministic: only kernels that give the same bits each time (needed for exact resume on CUDA).
     init_from: a run or checkpoint folder whose weights, where name and shape match, a new run begins with.
     """
@@ -80,6 +86,7 @@ class Brain:
         log_steps: int = 50,
         device: str = "auto",
         deterministic: bool = False,
+        parallel: str = "replicas",
         init_from: str | None = None,
     ) -> None:
         if (n_epochs is None) == (n_steps is None):
@@ -103,11 +110,16 @@ class Brain:
         self.deterministic, self.init_from = deterministic, init_from
         self._dtype = choose_precision(precision, "precision")
         self._eval_dtype = choose_precision(eval_precision, "eval_precision")
+        self.processes = Processes()
+        shard(self.modules, parallel, self.processes)
         self.learners = build_learners(self.modules, optimizer, schedule)
-        self._stepper = Stepper(self.modules, self.learners, max_gradient_norm)
+        scale = LossScale() if self._dtype is torch.float16 else None
+        self._stepper = Stepper(self.modules, self.learners, max_gradient_norm, self.processes, scale)
+        self._parallel: Parallel | None = None
         self.progress = Progress()
         self.move_to(Path(output_folder))
         self._interruption = Interruption()
+        self._news = News()
 
     # What a task defines.
 
@@ -144,55 +156,61 @@ class Brain:
     def move_to(self, output_folder: Path) -> None:
         """Keep the run in another folder, before training begins."""
         self.output_folder = output_folder
-        self.recorder = Recorder(output_folder, self.modules, self.learners)
+        self.recorder = Recorder(output_folder, self.modules, self._stepper, self.processes)
 
     def fit(self) -> None:
         """Train from where the run folder stands to the end of training; leaves the best weights loaded."""
         self._check_all_weights_in_modules()
         with full_disk_told(self.output_folder):
-            self.progress = self.recorder.resume()
+            self.begin()
             try:
                 with self._interruption, determinism(self.deterministic):
                     while not self._is_finished():
                         self._run_epoch()
-                    self._stop_if_interrupted()
+                    self._stop_if(self._is_interrupted())
             finally:
                 self.recorder.close()
         self.load_best()
+
+    def begin(self) -> None:
+        """Be where the run folder stands, ready for the next step."""
+        self.progress = self.recorder.resume()
+        self._parallel = Parallel(self.modules, self._compute_losses, self.processes)
+        self._choose_group()
 
     def evaluate(self, data: Any, stage: Stage = Stage.TEST) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """Metrics and records (sorted by id) of a subset, with the weights as they are, in eval mode."""
         epoch = self.progress.epoch
         self.on_stage_start(stage, epoch)
         self.modules.eval()
-        totals: dict[str, float] = {}
-        counts: dict[str, float] = {}
-        records: list[dict[str, Any]] = []
+        seen = Evaluation()
         with (
             determinism(self.deterministic),
-            ProgressBar(stage.value, data.n_cuts()) as bar,
+            ProgressBar(stage.value, data.n_cuts(), shown=self.processes.is_main) as bar,
             torch.inference_mode(),
         ):
-            for index, batch in enumerate(data.iterate(self.seed, 0)):
-                seed_torch(derive_seed(self.seed, stage.value, index), self.device)
-                self._say_notices(batch)
-                records += [_skipped_record(each) for each in getattr(batch, "skipped", ())]
+            for batch in data.iterate(self.seed, 0, 0, self._share()):
+                seed_torch(
+                    derive_seed(self.seed, stage.value, seen.n_batches + self.processes.rank), self.device
+                )
+                seen.begin_turn(batch)
                 if len(batch):
-                    records += self._evaluate_batch(batch, stage, totals, counts)
-                bar.update(len(records))
-                if self._interruption.noted:
+                    seen.add(*self._evaluate_batch(batch, stage))
+                elif self._parallel is not None and self._parallel.in_step:
+                    self._evaluate_batch(self.fake_batch(), stage)
+                bar.update(seen.n_cuts)
+                if self._is_interrupted():
                     self.recorder.save_recovery(self.progress)
-                    self._stop_if_interrupted()
-        records.sort(key=lambda record: record["id"])
-        metrics = averages(totals, counts) | self.summarize(
-            [each for each in records if not each.get("skipped")]
-        )
+                    self._stop_if(interrupted=True)
+        seen = seen.joined(self.processes)
+        self._tell(seen.notices)
+        metrics = seen.averages() | self.summarize([each for each in seen.records if not each.get("skipped")])
         self.on_stage_end(stage, metrics, epoch)
-        return metrics, records
+        return metrics, seen.records
 
     def load_best(self) -> Checkpoint | None:
         """Load the weights of the best epoch by the criterion; the last one where none was measured."""
-        checkpoint = self.recorder.checkpoints.best()
+        checkpoint = self.recorder.best()
         if checkpoint is not None:
             load_weights(self.modules, checkpoint)
         return checkpoint
@@ -215,51 +233,66 @@ class Brain:
     def _train_epoch(self, started: float) -> None:
         progress = self.progress
         n_cuts = max(1, self.train_data.n_cuts())
-        loss = rate = None
-        with ProgressBar(f"epoch {progress.epoch}", n_cuts, progress.n_cuts) as bar:
-            for batch in self.train_data.iterate(self.seed, progress.epoch, skip=progress.n_batches):
+        batches = self.train_data.iterate(self.seed, progress.epoch, progress.n_batches, self._share())
+        title, shown = f"epoch {progress.epoch}", self.processes.is_main
+        with ProgressBar(title, n_cuts, progress.n_cuts, shown=shown) as bar:
+            loss = rate = None
+            for batch in batches:
                 if self._steps_are_done():
                     break
                 self._train_batch(batch)
-                if self._stepper.n_batches == self.batches_per_step:
-                    loss, rate = self._take_step(n_cuts), self.learners[0].learning_rate
-                    self._save_recovery_if_due(started)
+                if batch.turn.ends_group:  # the last group may be incomplete; its counts weigh it rightly
+                    loss, rate = self._take_step(n_cuts, started), self.learners[0].learning_rate
                 bar.update(progress.n_cuts, loss, rate)
-        if self._stepper.n_batches:  # the last group may be incomplete; its counts weigh it rightly
-            self._take_step(n_cuts)
 
     def _train_batch(self, batch: Any) -> None:
-        progress = self.progress
-        seed_torch(derive_seed(self.seed, "train", progress.epoch, progress.n_batches), self.device)
-        progress.n_batches += 1
-        progress.n_cuts += len(batch)
-        self._say_notices(batch)
-        for each in getattr(batch, "skipped", ()):
-            progress.n_cuts += 1
-            progress.skipped[each.reason] = progress.skipped.get(each.reason, 0) + 1
-        if not len(batch):
+        """This process's batch of a turn; without one it keeps step with the others, on a made-up one."""
+        progress, alone = self.progress, self.processes.n_ranks == 1
+        number = progress.n_batches + self.processes.rank
+        seed_torch(derive_seed(self.seed, "train", progress.epoch, number), self.device)
+        progress.n_batches += batch.turn.n_batches
+        progress.n_cuts += batch.turn.n_cuts
+        self._news.add(batch)
+        if not len(batch) and alone:
             return
+        counts = len(batch) > 0
+        batch = batch if counts else self._made_up(batch)
         self._stepper.begin_batch()
-        batch = batch.to(self.device)
-        if self._dtype is None:
-            loss = self.compute_objectives(self.compute_forward(batch, Stage.TRAIN), batch, Stage.TRAIN)
-        else:
-            with torch.autocast(self.device.type, self._dtype):
-                loss = self.compute_objectives(self.compute_forward(batch, Stage.TRAIN), batch, Stage.TRAIN)
-        self._stepper.add(loss)
+        assert self._parallel is not None
+        with self._parallel.losses(batch.to(self.device), ends_group=batch.turn.ends_group) as losses:
+            self._stepper.add(losses, counts=counts)
 
-    def _take_step(self, n_cuts: int) -> float:
+    def _compute_losses(self, batch: Any) -> Loss | dict[str, Loss]:
+        with autocast(self.device, self._dtype):
+            return self.compute_objectives(self.compute_forward(batch, Stage.TRAIN), batch, Stage.TRAIN)
+
+    def _take_step(self, n_cuts: int, started: float) -> float:
         progress = self.progress
-        result = self._stepper.take(progress.step, progress.epoch - 1 + min(1.0, progress.n_cuts / n_cuts))
+        signals = [self._interruption.noted, self._is_save_due_by_clock(), bool(self._news)]
+        fraction = progress.epoch - 1 + min(1.0, progress.n_cuts / n_cuts)
+        result = self._stepper.take(progress.step, fraction, signals)
+        interrupted, due, is_news = result.signals
+        if is_news:
+            self._share_news()
+        if result.n_batches:
+            self._note_step(result)
+        by_steps = self.checkpoint_steps is not None and progress.step % self.checkpoint_steps == 0
+        if (by_steps and result.n_batches) or due or interrupted:
+            progress.train_seconds = time.monotonic() - started
+            self.recorder.save_recovery(progress)
+        self._stop_if(interrupted)
+        return next(iter(averages(result.totals, result.counts).values()), math.nan)
+
+    def _note_step(self, result: StepResult) -> None:
+        progress = self.progress
         progress.step += 1
         if result.taken:
             progress.n_nonfinite_in_a_row = 0
             progress.add_step(result.totals, result.counts)
-        else:
+        elif not result.overflowed:
             self._count_nonfinite(result)
         if progress.step % self.log_steps == 0:
             self.recorder.write_step(progress, result)
-        return next(iter(averages(result.totals, result.counts).values()))
 
     def _count_nonfinite(self, result: StepResult) -> None:
         progress = self.progress
@@ -274,17 +307,13 @@ class Brain:
             )
 
     def _evaluate_batch(
-        self, batch: Any, stage: Stage, totals: dict[str, float], counts: dict[str, float]
-    ) -> list[dict[str, Any]]:
+        self, batch: Any, stage: Stage
+    ) -> tuple[Loss | dict[str, Loss], list[dict[str, Any]]]:
         batch = batch.to(self.device)
         with autocast(self.device, self._eval_dtype):
             predictions = self.compute_forward(batch, stage)
             losses = self.compute_objectives(predictions, batch, stage)
-            records = self.compute_records(predictions, batch, stage)
-        for name, loss in ({"": losses} if isinstance(losses, Loss) else losses).items():
-            totals[name] = totals.get(name, 0.0) + float(loss.total)
-            counts[name] = counts.get(name, 0.0) + loss.count
-        return records
+            return losses, self.compute_records(predictions, batch, stage)
 
     def _end_epoch(self, train: dict[str, float], valid: dict[str, float], valid_seconds: float) -> None:
         progress = self.progress
@@ -329,27 +358,52 @@ class Brain:
     def _steps_are_done(self) -> bool:
         return self.n_steps is not None and self.progress.step >= self.n_steps
 
-    def _save_recovery_if_due(self, started: float) -> None:
-        minutes = self.checkpoint_minutes
-        by_steps = self.checkpoint_steps is not None and self.progress.step % self.checkpoint_steps == 0
-        by_clock = (
-            minutes is not None and time.monotonic() - self.recorder.seconds_of_last_save > 60 * minutes
-        )
-        if by_steps or by_clock or self._interruption.noted:
-            self.progress.train_seconds = time.monotonic() - started
-            self.recorder.save_recovery(self.progress)
-        self._stop_if_interrupted()
+    def _is_save_due_by_clock(self) -> bool:
+        minutes, seconds = self.checkpoint_minutes, time.monotonic() - self.recorder.seconds_of_last_save
+        return minutes is not None and self.processes.is_main and seconds > 60 * minutes
 
-    def _say_notices(self, batch: Any) -> None:
-        for notice in getattr(batch, "notices", ()):
-            append_event(self.output_folder, "warning", text=notice)
-            say(notice)
+    def _is_interrupted(self) -> bool:
+        """Whether a signal has come to any process; asked by all together."""
+        noted = self._interruption.noted
+        if self.processes.n_ranks > 1:
+            noted = bool(self.processes.sum(torch.tensor(float(noted), device=self.device)))
+        return noted
 
-    def _stop_if_interrupted(self) -> None:
-        if not self._interruption.noted:
-            return
-        append_event(self.output_folder, "interrupted", step=self.progress.step)
-        raise Interrupted(f"stopped and saved at epoch {self.progress.epoch}, step {self.progress.step}")
+    def _stop_if(self, interrupted: bool) -> None:
+        if interrupted:
+            self.recorder.note("interrupted", step=self.progress.step)
+            raise Interrupted(f"stopped and saved at epoch {self.progress.epoch}, step {self.progress.step}")
+
+    def _share_news(self) -> None:
+        """What could not be read, from the processes that tried; before a checkpoint counts it."""
+        news, self._news = self._news, News()
+        for each in self.processes.gather(news):
+            for reason, count in each.skipped.items():
+                self.progress.skipped[reason] = self.progress.skipped.get(reason, 0) + count
+            self._tell(each.notices)
+
+    def _tell(self, notices: list[str]) -> None:
+        for notice in notices:
+            self.recorder.note("warning", text=notice)
+            self.recorder.say(notice)
+
+    def _choose_group(self) -> None:
+        """The batches of a step: as the run began, or the YAML's number, so that all processes have one."""
+        n_ranks, wanted = self.processes.n_ranks, self.batches_per_step
+        if not self.progress.batches_per_step:
+            self.progress.batches_per_step = chosen = -(-wanted // n_ranks) * n_ranks
+            if chosen != wanted:
+                self.recorder.note("group_raised", batches_per_step=chosen, n_processes=n_ranks)
+                text = f"batches_per_step is {chosen} in place of {wanted}, a multiple of {n_ranks} processes"
+                self.recorder.say(text)
+
+    def _share(self) -> Share:
+        return Share(self.processes.rank, self.processes.n_ranks, max(1, self.progress.batches_per_step))
+
+    def _made_up(self, batch: Any) -> Any:
+        made_up = self.fake_batch()
+        made_up.turn = batch.turn
+        return made_up
 
     def _check_all_weights_in_modules(self) -> None:
         known = {id(weight) for weight in self.modules.parameters()}
@@ -377,7 +431,3 @@ def _check_positive(**numbers: float | None) -> None:
     for key, value in numbers.items():
         if value is not None and value <= 0:
             raise UserError(f"{key} is {value}", expected="a positive number", key=key)
-
-
-def _skipped_record(skipped: Any) -> dict[str, Any]:
-    return {"id": skipped.id, "skipped": skipped.reason}

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from speechkit.errors import UserError
 from speechkit.training.disk import full_disk_told
+from speechkit.training.parallel import like
 
 SCHEMA = 1
 WEIGHTS, STATE, MANIFEST = "modules.safetensors", "state.pt", "manifest.json"
@@ -35,6 +36,11 @@ class Checkpoint:
 
     folder: Path
     manifest: dict[str, Any]
+
+    @classmethod
+    def of(cls, folder: Path) -> "Checkpoint":
+        """The one in a folder that is known to be whole."""
+        return cls(folder, json.loads((folder / MANIFEST).read_text()))
 
     @property
     def order(self) -> tuple[int, int, bool]:
@@ -60,14 +66,19 @@ class CheckpointFolder:
         self.folder = folder
         self._on_damage = on_damage
 
-    def save(self, name: str, modules: nn.Module, state: dict[str, Any], about: dict[str, Any]) -> None:
-        """Write a checkpoint; on a full disk nothing is left behind and the older ones are untouched."""
+    def save(
+        self, name: str, weights: dict[str, Tensor], state: dict[str, Any], about: dict[str, Any]
+    ) -> None:
+        """Write a checkpoint of `own_tensors(modules)`.
+
+        On a full disk nothing is left behind and the older ones are untouched.
+        """
         aside = self.folder / (ASIDE + name)
         shutil.rmtree(aside, ignore_errors=True)
         try:
             with full_disk_told(self.folder / name, opaque=(SafetensorError, RuntimeError)):
                 aside.mkdir(parents=True)
-                save_file(_own_tensors(modules), aside / WEIGHTS)
+                save_file(weights, aside / WEIGHTS)
                 torch.save(state, aside / STATE)
                 _write_manifest(aside, {"schema": SCHEMA, "name": name, **about})
                 _publish(aside, self.folder / name)
@@ -85,7 +96,7 @@ class CheckpointFolder:
             if reason:
                 self._on_damage(folder.name, reason)
             else:
-                whole.append(Checkpoint(folder, json.loads((folder / MANIFEST).read_text())))
+                whole.append(Checkpoint.of(folder))
         return sorted(whole, key=lambda checkpoint: checkpoint.order, reverse=True)
 
     def newest(self) -> Checkpoint | None:
@@ -122,7 +133,7 @@ def epoch_name(epoch: int) -> str:
 def load_weights(modules: nn.Module, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's weights into modules of the same shapes; a difference is shown, not forced."""
     saved = checkpoint.read_weights()
-    expected = _own_tensors(modules)
+    expected = own_tensors(modules)
     differences = [f"{name}: not in the checkpoint" for name in expected if name not in saved]
     differences += [f"{name}: not in the model" for name in saved if name not in expected]
     differences += [
@@ -133,15 +144,16 @@ def load_weights(modules: nn.Module, checkpoint: Checkpoint) -> None:
     if differences:
         shown = "\n  ".join(differences[:10]) + ("\n  ..." if len(differences) > 10 else "")
         raise UserError(f"{checkpoint.folder} holds another model:\n  {shown}")
-    modules.load_state_dict(saved, strict=False)
+    modules.load_state_dict({name: like(saved[name], expected[name]) for name in expected}, strict=False)
 
 
-def _own_tensors(modules: nn.Module) -> dict[str, Tensor]:
+def own_tensors(modules: nn.Module) -> dict[str, Tensor]:
     """The state without second names of tied weights: safetensors stores each tensor once."""
     own: dict[tuple[int, torch.Size], str] = {}
     tensors = {}
     for name, tensor in modules.state_dict().items():
-        key = (tensor.data_ptr() or id(tensor), tensor.shape)
+        local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+        key = (local.data_ptr() or id(tensor), tensor.shape)
         if own.setdefault(key, name) == name:
             tensors[name] = tensor.contiguous()
     return tensors

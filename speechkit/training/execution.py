@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 
 from speechkit.errors import UserError
+from speechkit.training.processes import is_started_by_torchrun, local_rank
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(device: str) -> torch.device:
@@ -18,7 +19,7 @@ def choose_device(device: str) -> torch.device:
     device(type='cpu')
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     wrong = UserError(f"device is {device!r}", expected="auto, cpu, cuda or cuda:N", key="device")
     try:
         chosen = torch.device(device)
@@ -31,6 +32,8 @@ def choose_device(device: str) -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         found = f"device is {device}, and torch finds {torch.cuda.device_count()} GPUs"
         raise UserError(found, expected="cuda:0 and so on", key="device")
+    if chosen == torch.device("cuda") and is_started_by_torchrun():
+        return torch.device("cuda", local_rank())
     return chosen
 
 

@@ -10,6 +10,7 @@ class Progress:
     """Position and running sums of a run; `asdict` of it goes into every checkpoint.
 
     epoch: the one under way, from 1. n_batches, n_cuts: consumed of it. step: steps taken or skipped.
+    batches_per_step: of the run from its beginning on, whatever the number of processes; 0 before.
     totals, counts: the epoch's losses so far. window_*: those since the last line of the log.
     """
 
@@ -29,6 +30,7 @@ class Progress:
     n_epochs_without_gain: int = 0
     train_seconds: float = 0.0
     finished: bool = False
+    batches_per_step: int = 0
 
     def add_step(self, totals: dict[str, float], counts: dict[str, float]) -> None:
         for name, total in totals.items():

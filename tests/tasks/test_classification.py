@@ -40,7 +40,7 @@ class Mean(nn.Module):
 
 
 class NoData:
-    def iterate(self, seed: int, epoch: int, skip: int = 0) -> Any:
+    def iterate(self, seed: int, epoch: int, skip: int = 0, share: Any = None) -> Any:
         return iter(())
 
     def n_cuts(self) -> int:

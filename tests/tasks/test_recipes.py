@@ -136,7 +136,7 @@ def test_several_nulls_are_told_at_once(recipe: Recipe, run, capsys) -> None:
         (["--n_epochs", "null"], "expected either n_epochs or n_steps"),
         (["--max_gradient_norm", "-1"], "max_gradient_norm: max_gradient_norm is -1"),
         (["--max_gradient_norm", "0"], "max_gradient_norm: max_gradient_norm is 0"),
-        (["--precision", "fp16"], "precision: precision is 'fp16'; expected fp32 or bf16"),
+        (["--precision", "fp8"], "precision: precision is 'fp8'; expected fp32 or bf16 or fp16"),
         (["--eval_precision", "bf-16"], "eval_precision: eval_precision is 'bf-16'"),
         (["--device", "tpu"], "device: device is 'tpu'; expected auto, cpu, cuda or cuda:N"),
         (["--device", "meta"], "device: device is 'meta'"),

@@ -16,6 +16,7 @@ from torch import nn
 from speechkit.errors import UserError
 from speechkit.training import CheckpointFolder, load_weights
 from speechkit.training import checkpoint as checkpoint_module
+from speechkit.training.checkpoint import own_tensors
 
 from .toy import adam, checkpoints_of, net, regression, same_bits
 
@@ -25,7 +26,7 @@ FILES = ("modules.safetensors", "state.pt", "manifest.json")
 def save(folder: Path, name: str = "epoch-0001", modules: nn.Module | None = None, step: int = 3) -> Path:
     state = {"progress": {"best_epoch": 1}, "learners": {}, "log_offset": 0}
     about = {"kind": "epoch", "step": step, "epoch": 2, "fingerprint": ""}
-    CheckpointFolder(folder).save(name, modules or net(), state, about)
+    CheckpointFolder(folder).save(name, own_tensors(modules or net()), state, about)
     return folder / name
 
 
@@ -70,7 +71,7 @@ class TestFormat:
             ("epoch-0003", "epoch", 12),
             ("recovery-00000009", "recovery", 9),
         ):  # fmt: skip
-            folder.save(name, net(), state, {"kind": kind, "step": step, "epoch": 3})
+            folder.save(name, own_tensors(net()), state, {"kind": kind, "step": step, "epoch": 3})
         names = [each.folder.name for each in folder.find()]
         assert names == ["epoch-0003", "recovery-00000012", "recovery-00000009"]
 

@@ -39,8 +39,8 @@ class Watched(Regression):
 
     states: list[dict[str, Any]]
 
-    def _take_step(self, n_cuts: int) -> float:
-        loss = super()._take_step(n_cuts)
+    def _take_step(self, n_cuts: int, started: float) -> float:
+        loss = super()._take_step(n_cuts, started)
         clone = {name: tensor.clone() for name, tensor in self.modules.state_dict().items()}
         optimizer = self.learners[0].optimizer.state_dict()["state"]
         moments = {i: {k: torch.as_tensor(v).clone() for k, v in own.items()} for i, own in optimizer.items()}

@@ -257,7 +257,7 @@ class TestSensitivity:
         assert not self.is_exact(tmp_path)
 
     def test_to_the_optimizers_state(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("speechkit.training.recorder.Recorder._load_learners", lambda *_: None)
+        monkeypatch.setattr("speechkit.training.recorder.Recorder._load_state", lambda *_: None)
         assert not self.is_exact(tmp_path)
 
     def test_and_sees_nothing_where_nothing_is(self, tmp_path: Path) -> None:

@@ -78,15 +78,25 @@ class TestGroups:
         for weight, expected in zip(brain.modules.parameters(), model.parameters(), strict=True):
             torch.testing.assert_close(weight, expected, rtol=1e-12, atol=1e-12)
 
-    def test_a_batch_of_which_nothing_could_be_read_is_no_part_of_a_group(self, tmp_path: Path) -> None:
+    def test_a_batch_of_which_nothing_could_be_read_leaves_the_groups_as_they_are(
+        self, tmp_path: Path
+    ) -> None:
         def emptied(epoch: int, number: int, batch: ToyBatch) -> ToyBatch:
             return ToyBatch(batch.x[:0], batch.y[:0]) if number == 1 else batch
 
         brain = regression(tmp_path, train_data=ToyData((3, 5, 2, 4), change=emptied), batches_per_step=3)
         brain.n_epochs = 1
         brain.fit()
-        assert brain.progress.step == 1
+        assert brain.progress.step == 2  # the first of batches 0 to 2, the second of batch 3
         assert all(weight.isfinite().all() for weight in brain.modules.parameters())
+
+    def test_a_group_of_which_nothing_could_be_read_is_no_step(self, tmp_path: Path) -> None:
+        def emptied(epoch: int, number: int, batch: ToyBatch) -> ToyBatch:
+            return ToyBatch(batch.x[:0], batch.y[:0]) if number == 1 else batch
+
+        brain = regression(tmp_path, train_data=ToyData((3, 5, 2), change=emptied), n_epochs=1)
+        brain.fit()
+        assert (brain.progress.step, brain.progress.n_nonfinite_in_a_row) == (2, 0)
 
     def test_gradients_do_not_leak_into_the_next_step(self) -> None:
         model, twin = net(), net()

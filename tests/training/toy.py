@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from speechkit.ops.sharing import ALL, ALONE, Share, Turn, take_turns
 from speechkit.training import Brain, Loss, Stage
 
 WIDTH = 4
@@ -29,12 +30,13 @@ class ToyBatch:
     y: Tensor
     skipped: list[Skip] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    turn: Turn = ALONE
 
     def __len__(self) -> int:
         return len(self.x)
 
     def to(self, device: torch.device) -> "ToyBatch":
-        return ToyBatch(self.x.to(device), self.y.to(device), self.skipped, self.notices)
+        return replace(self, x=self.x.to(device), y=self.y.to(device))
 
 
 class ToyData:
@@ -57,16 +59,22 @@ class ToyData:
     def n_cuts(self) -> int:
         return sum(self.sizes)
 
-    def batch(self, seed: int, epoch: int, number: int) -> ToyBatch:
+    def batch(self, seed: int, epoch: int, number: int, size: int | None = None) -> ToyBatch:
         random = torch.Generator().manual_seed(1000 * seed + 100 * epoch + number)
-        x = torch.randn(self.sizes[number], WIDTH, generator=random, dtype=self.dtype)
+        x = torch.randn(
+            self.sizes[number] if size is None else size, WIDTH, generator=random, dtype=self.dtype
+        )
         noise = torch.randn(len(x), 1, generator=random, dtype=self.dtype)
         return ToyBatch(x, x.sum(1, keepdim=True) + 0.1 * noise)
 
-    def iterate(self, seed: int, epoch: int, skip: int = 0) -> Iterator[ToyBatch]:
-        for number in range(skip, len(self.sizes)):
-            self.on_batch(epoch, number)
-            yield self.change(epoch, number, self.batch(seed, epoch, number))
+    def iterate(self, seed: int, epoch: int, skip: int = 0, share: Share = ALL) -> Iterator[ToyBatch]:
+        rows = [range(number, number + size) for number, size in enumerate(self.sizes)]
+        for own, turn in take_turns(rows[skip:], share):
+            if own is None:
+                yield replace(self.batch(seed, epoch, 0, size=0), turn=turn)
+                continue
+            self.on_batch(epoch, own.start)
+            yield replace(self.change(epoch, own.start, self.batch(seed, epoch, own.start)), turn=turn)
 
 
 class Regression(Brain):

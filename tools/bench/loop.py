@@ -26,6 +26,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from speechkit.ops.sharing import ALONE, Share, Turn
 from speechkit.training import Brain, Loss, OneCycle, Stage
 
 
@@ -33,6 +34,9 @@ from speechkit.training import Brain, Loss, OneCycle, Stage
 class MemoryBatch:
     features: Tensor
     targets: Tensor
+    turn: Turn = ALONE
+    notices: tuple[str, ...] = ()
+    skipped: tuple[()] = ()
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -53,7 +57,7 @@ class MemoryBatches:
             for _ in range(n_batches)
         ]
 
-    def iterate(self, seed: int, epoch: int, skip: int = 0) -> Iterator[MemoryBatch]:
+    def iterate(self, seed: int, epoch: int, skip: int, share: Share) -> Iterator[MemoryBatch]:
         return iter(self.batches[skip:])
 
     def n_cuts(self) -> int:
@@ -91,7 +95,7 @@ def make_ours(data: MemoryBatches, folder: Path, n_rounds: int) -> BenchBrain:
         max_gradient_norm=5.0,
         device="cpu",
     )
-    brain.recorder.resume()  # opens the log
+    brain.begin()
     return brain
 
 
