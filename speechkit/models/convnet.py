@@ -13,7 +13,7 @@ from speechkit.nnet import (
     Dropout2d,
     GlobalAveragePool,
     Linear,
-    Pooling2d,
+    NormPool2d,
     Sequential,
 )
 from speechkit.ops.lengths import mask_padding
@@ -80,12 +80,14 @@ def _blocks(width: int, channels: Sequence[int], dropout: float) -> dict[str, nn
     for number, out_channels in enumerate(channels, start=1):
         # The batch norm takes the mean away, and with it any bias.
         conv = Conv2d(out_channels, 3, input_size=width, padding="valid", bias=False)
-        layers[f"conv{number}"], layers[f"norm{number}"] = conv, BatchNorm2d(input_size=out_channels)
+        layers[f"conv{number}"] = conv
         # The largest of a window stays so after ReLU and dropout of its channel: on a quarter of the numbers
         # they give what they would give before the pool.
         if number < len(channels):
-            layers[f"pool{number}"] = Pooling2d("max", 2)
-        layers[f"activation{number}"], layers[f"dropout{number}"] = nn.ReLU(), Dropout2d(dropout)
+            layers[f"norm_pool{number}"] = NormPool2d(2, input_size=out_channels)
+        else:
+            layers[f"norm{number}"], layers["activation"] = BatchNorm2d(input_size=out_channels), nn.ReLU()
+        layers[f"dropout{number}"] = Dropout2d(dropout)
         width = out_channels
     return layers | {"mean": GlobalAveragePool()}
 
@@ -93,9 +95,9 @@ def _blocks(width: int, channels: Sequence[int], dropout: float) -> dict[str, nn
 def _classifier(width: int, n_hidden: int, n_classes: int, dropout: float) -> dict[str, nn.Module]:
     return {
         "hidden": Linear(n_hidden, input_size=width),
-        "norm": BatchNorm1d(input_size=n_hidden),
-        "activation": nn.ReLU(),
-        "dropout": nn.Dropout(dropout),
+        "hidden_norm": BatchNorm1d(input_size=n_hidden),
+        "hidden_activation": nn.ReLU(),
+        "hidden_dropout": nn.Dropout(dropout),
         "output": Linear(n_classes, input_size=n_hidden),
     }
 

@@ -3,6 +3,7 @@
 from speechkit.nnet.convolution import Conv1d, Conv2d
 from speechkit.nnet.dropout import Dropout2d
 from speechkit.nnet.linear import Linear
+from speechkit.nnet.norm_pool import NormPool2d
 from speechkit.nnet.normalization import BatchNorm1d, BatchNorm2d, LayerNorm, SubSpectralNorm
 from speechkit.nnet.pooling import GlobalAveragePool, Pooling1d, Pooling2d, StatisticsPooling
 from speechkit.nnet.recurrent import GRU, LSTM, RNN
@@ -20,6 +21,7 @@ __all__ = [
     "GlobalAveragePool",
     "LayerNorm",
     "Linear",
+    "NormPool2d",
     "Pooling1d",
     "Pooling2d",
     "Sequential",
