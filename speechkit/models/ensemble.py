@@ -1,5 +1,6 @@
 """Several networks that answer together."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -33,8 +34,9 @@ class Ensemble(nn.Module):
     def forward(self, features: Tensor, *lengths: Tensor) -> Tensor:
         """(B, ...), true lengths (B,), to logits (B, V)."""
         if not self.training:
-            each = torch.stack([member(features, *lengths).float() for member in self.members])
-            return each.log_softmax(-1).logsumexp(0) - torch.tensor(float(len(self.members))).log()
+            each = torch.stack([member(features, *lengths) for member in self.members])
+            wide = each.to(torch.promote_types(each.dtype, torch.float32))  # autocast's logits are narrow
+            return wide.log_softmax(-1).logsumexp(0) - math.log(len(self.members))
         order = torch.arange(len(features), device=features.device)
         shares = [order[first :: len(self.members)] for first in range(len(self.members))]
         logits = [

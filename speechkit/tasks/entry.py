@@ -1,8 +1,8 @@
 """`main`: from a YAML to a trained model and its report."""
 
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,13 @@ from speechkit.tasks.results import evaluate_subsets
 from speechkit.tasks.run_folder import clear_run, describe_run, examine_run, locked
 from speechkit.training import Brain, Interrupted, choose_device
 from speechkit.training.bar import say
+from speechkit.training.processes import (
+    Processes,
+    fail_once,
+    is_lost_connection,
+    is_started_by_torchrun,
+    joined_processes,
+)
 
 USAGE = """usage: {program} HPARAMS.yaml [--key value ...]
 
@@ -50,21 +57,22 @@ def main(brain_class: type[Brain], file: str, arguments: Sequence[str] | None = 
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         command = parse_arguments(given, Path(file).name)
-        page = run_experiment(brain_class, Path(file).resolve(), command)
-    except UserError as error:
-        report_and_exit(error)
-    except OSError as error:
-        if explained := explain_system_error(error):
-            report_and_exit(explained)
+        with joined_processes() as processes:
+            folder = run_experiment(brain_class, Path(file).resolve(), command, processes)
+            if processes.is_main:
+                page = report.write_report(folder)
+                print(report.summarize(folder))
+                print(f"report: {page}")
+    except (Interrupted, KeyboardInterrupt) as stop:
+        fail_once()
+        where = f"{stop}; the same command goes on from there"
+        last = "stopped; the same command goes on from the last checkpoint"
+        say(where if isinstance(stop, Interrupted) else last)
+        raise SystemExit(130) from None
+    except Exception as error:
+        fail_once()
+        _explain_and_exit(error)
         raise
-    except Interrupted as stop:
-        say(f"{stop}; the same command goes on from there")
-        raise SystemExit(130) from None
-    except KeyboardInterrupt:
-        say("stopped; the same command goes on from the last checkpoint")
-        raise SystemExit(130) from None
-    print(report.summarize(page.parent))
-    print(f"report: {page}")
 
 
 def parse_arguments(arguments: Sequence[str], program: str) -> Command:
@@ -85,9 +93,10 @@ def parse_arguments(arguments: Sequence[str], program: str) -> Command:
     return Command(Path(arguments[0]), flags, tuple(each for each in rest if each not in flags))
 
 
-def run_experiment(brain_class: type[Brain], train_file: Path, command: Command) -> Path:
-    """All of it; returns the path of the report's page."""
-    _refuse_many_processes()
+def run_experiment(
+    brain_class: type[Brain], train_file: Path, command: Command, processes: Processes
+) -> Path:
+    """Check, build, prepare, train and evaluate; returns the run's folder."""
     trust = "--trust-config" in command.flags
     schema = config.brain_schema(train_file)
     _refuse_mistakes(command, schema, trust)
@@ -96,19 +105,21 @@ def run_experiment(brain_class: type[Brain], train_file: Path, command: Command)
         if "--debug" in command.flags:
             _shorten(brain)
         model = dry_run(brain, _finder(built))
-        with locked(brain.output_folder):
-            anew = bool(command.flags & {"--restart", "--debug"})
-            if not anew:
-                brain.recorder.fingerprint = examine_run(brain, document)
-            prepare(train_file, built.values, schema)
-            brain.recorder.data_digest = brain.train_data.digest()
-            if anew:  # only now: a run must not be lost for a mistyped data_folder
-                clear_run(brain.output_folder)
-                brain.recorder.fingerprint = examine_run(brain, document)
-            describe_run(brain, document, model, train_file)
+        with locked(brain.output_folder) if processes.is_main else nullcontext():
+            if processes.is_main:
+                anew = bool(command.flags & {"--restart", "--debug"})
+                if not anew:
+                    brain.recorder.fingerprint = examine_run(brain, document)
+                prepare(train_file, built.values, schema)
+                brain.recorder.data_digest = brain.train_data.digest()
+                if anew:  # only now: a run must not be lost for a mistyped data_folder
+                    clear_run(brain.output_folder)
+                    brain.recorder.fingerprint = examine_run(brain, document)
+                describe_run(brain, document, model, train_file)
+            processes.wait_for_main("the run folder is open")
             brain.fit()
             evaluate_subsets(brain)
-            return report.write_report(brain.output_folder)
+            return brain.output_folder
 
 
 def check_build(
@@ -126,19 +137,21 @@ def check_build(
         dry_run(brain, _finder(built))
 
 
-def _refuse_many_processes() -> None:
-    n_processes = os.environ.get("WORLD_SIZE", "1")
-    if n_processes != "1":
-        raise UserError(
-            f"started as one of {n_processes} processes, which this version cannot train with",
-            do="run `python train.py ...` without torchrun",
-        )
+def _explain_and_exit(error: Exception) -> None:
+    """Returns where the error is nobody's but our own."""
+    if isinstance(error, UserError):
+        report_and_exit(error)
+    if isinstance(error, OSError) and (explained := explain_system_error(error)):
+        report_and_exit(explained)
+    if is_started_by_torchrun() and is_lost_connection(error):
+        say(f"another process of this run has ended: {str(error).splitlines()[0]}")
+        raise SystemExit(1) from None
 
 
 def _refuse_mistakes(command: Command, schema: config.Schema, trust: bool) -> None:
     problems = config.check(command.hparams, command.overrides, schema=schema, trust=trust)
     for problem in problems:
-        if problem.warning:
+        if problem.warning and Processes().is_main:
             say(str(problem))
     mistakes = [problem for problem in problems if not problem.warning]
     if mistakes:

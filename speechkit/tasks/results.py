@@ -5,7 +5,7 @@ from typing import Any
 import soundfile
 
 from speechkit import report
-from speechkit.training import Brain, Stage, append_event
+from speechkit.training import Brain, Stage
 
 N_CLIPS = 20
 FIELDS = (
@@ -18,13 +18,15 @@ def evaluate_subsets(brain: Brain) -> None:
     """Evaluate the Brain's test data; `predictions/<subset>.jsonl` and `clips/` are written."""
     for subset, data in brain.test_data.items():
         _, records = brain.evaluate(data, Stage.TEST)
+        if not brain.processes.is_main:
+            continue
         complete = [dict.fromkeys(FIELDS) | record for record in records]
         report.write_records(
             brain.output_folder / "predictions" / f"{subset}.jsonl", complete, task=brain.task
         )
         worst = report.choose_worst(complete, N_CLIPS)
         report.write_clips(brain.output_folder, subset, _read_clips(worst))
-    append_event(brain.output_folder, "finished")
+    brain.recorder.note("finished")
 
 
 def _read_clips(records: list[dict[str, Any]]) -> list[tuple[str, Any, int]]:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Brain:
     log_steps: a line of the log every so many steps.
     device: "auto", "cpu", "cuda", "cuda:1".
     parallel: of several processes (torchrun) each has a copy of the model, "replicas", or a part, "shards".
+    criterion: [name, min | max] of the validation metric that tells the best epoch; null is the task's own.
     deterministic: only kernels that give the same bits each time (needed for exact resume on CUDA).
     init_from: a run or checkpoint folder whose weights, where name and shape match, a new run begins with.
     """
@@ -87,6 +88,7 @@ class Brain:
         device: str = "auto",
         deterministic: bool = False,
         parallel: str = "replicas",
+        criterion: Sequence[str] | None = None,
         init_from: str | None = None,
     ) -> None:
         if (n_epochs is None) == (n_steps is None):
@@ -108,6 +110,8 @@ class Brain:
         self.patience, self.nonfinite_patience = patience, nonfinite_patience
         self.checkpoint_minutes, self.checkpoint_steps = checkpoint_minutes, checkpoint_steps
         self.deterministic, self.init_from = deterministic, init_from
+        if criterion is not None:
+            self.criterion = _check_criterion(criterion)
         self._dtype = choose_precision(precision, "precision")
         self._eval_dtype = choose_precision(eval_precision, "eval_precision")
         self.processes = Processes()
@@ -118,7 +122,9 @@ class Brain:
         self._parallel: Parallel | None = None
         self.progress = Progress()
         self.move_to(Path(output_folder))
-        self._interruption = Interruption()
+        # A terminal's Ctrl-C comes twice where torchrun passes it on.
+        grace_seconds = 3.0 if self.processes.n_ranks > 1 else 0.0
+        self._interruption = Interruption(speaks=self.processes.is_main, grace_seconds=grace_seconds)
         self._news = News()
 
     # What a task defines.
@@ -425,6 +431,12 @@ def _as_module_dict(modules: Mapping[str, nn.Module], required: tuple[str, ...])
         return nn.ModuleDict(dict(modules))
     except KeyError as error:
         raise UserError(str(error), do="give the module another name", key="modules") from error
+
+
+def _check_criterion(criterion: Sequence[str]) -> tuple[str, str]:
+    if isinstance(criterion, str) or len(criterion) != 2 or criterion[1] not in ("min", "max"):
+        raise UserError(f"criterion is {criterion!r}", expected="such as [loss, min]", key="criterion")
+    return criterion[0], criterion[1]
 
 
 def _check_positive(**numbers: float | None) -> None:

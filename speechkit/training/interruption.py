@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 
 from speechkit.training.bar import say
@@ -14,13 +15,17 @@ class Interrupted(Exception):
 class Interruption:
     """Within it the first signal is only noted; a second one ends the process at once.
 
+    speaks: whether it tells the user that it has noted.
+    grace_seconds: for which signals are the first one: torchrun passes on what the terminal has already sent.
+
     >>> with Interruption() as interruption:
     ...     interruption.noted
     False
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, speaks: bool = True, grace_seconds: float = 0.0) -> None:
         self.noted = False
+        self._speaks, self._grace_seconds, self._noted_at = speaks, grace_seconds, 0.0
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "Interruption":
@@ -39,7 +44,12 @@ class Interruption:
         self.noted = False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.noted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        say("stopping at the next step ... (again: at once, back to the last checkpoint)")
+        if self.noted and time.monotonic() - self._noted_at < self._grace_seconds:
+            return
+        if self.noted:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            signal.raise_signal(number)
+            return
+        self.noted, self._noted_at = True, time.monotonic()
+        if self._speaks:
+            say("stopping at the next step ... (again: at once, back to the last checkpoint)")

@@ -15,7 +15,7 @@ from speechkit.errors import UserError
 
 T = TypeVar("T")
 LONGEST_PREPARATION = timedelta(days=2)
-SECONDS_TO_BE_STOPPED = 60  # torchrun ends the others soon after one has failed
+SECONDS_TO_BE_STOPPED = 5  # torchrun ends the others at once when one has failed
 FAILED = "speechkit/failed"
 
 
@@ -74,34 +74,32 @@ class Processes:
         else:
             store.wait([key], LONGEST_PREPARATION)
 
-    def is_first_to_fail(self) -> bool:
-        """Whether no other process failed before; then it is this one's to tell why."""
-        return self.n_ranks == 1 or _store().add(FAILED, 1) == 1
-
-    def wait_to_be_stopped(self) -> None:
-        """Another process failed, and its message must be out before this one ends."""
-        time.sleep(SECONDS_TO_BE_STOPPED)
-
 
 @contextmanager
-def joined_processes(device: str) -> Iterator[Processes]:
-    """Within it the processes that torchrun started know each other; one process is alone.
-
-    device: that of the YAML, which decides what they speak through.
-    """
+def joined_processes() -> Iterator[Processes]:
+    """Within it the processes that torchrun started know each other; one process is alone."""
     if not is_started_by_torchrun():
         yield Processes()
         return
-    on_gpu = device != "cpu" and torch.cuda.is_available()
-    if on_gpu:
-        torch.cuda.set_device(local_rank())
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_rank() % torch.cuda.device_count())
     try:
-        dist.init_process_group("nccl" if on_gpu else "gloo")
+        dist.init_process_group()  # gloo, and nccl for what lies on GPUs
     except (RuntimeError, ValueError) as error:
         raise UserError(f"the processes do not find each other: {error}", do="start by torchrun") from error
     yield Processes()
     dist.barrier()
     dist.destroy_process_group()  # only after a good end: others may be stuck after a bad one
+
+
+def fail_once() -> None:
+    """Returns in the first process that fails, whose message it is then to say why; the others end quietly.
+
+    Of a mistake that all find, or of one after which all lose the others, the user reads once.
+    """
+    if dist.is_available() and dist.is_initialized() and _store().add(FAILED, 1) > 1:
+        time.sleep(SECONDS_TO_BE_STOPPED)
+        raise SystemExit(1)
 
 
 def is_started_by_torchrun() -> bool:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from speechkit.errors import UserError
-from speechkit.tasks import entry
 from speechkit.tasks.run_folder import locked
 
 
@@ -28,11 +27,3 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> 
         other.kill()
     with locked(tmp_path):
         pass
-
-
-def test_torchrun_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several processes in one folder would ruin each other's run."""
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    command = entry.Command(Path("any.yaml"), frozenset(), ())
-    with pytest.raises(UserError, match="one of 2 processes"):
-        entry.run_experiment(object, Path("train.py"), command)  # type: ignore[type-var]

@@ -220,5 +220,5 @@ def stopped_early(folder: Path) -> Any:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     name, target = sys.argv[1:]
-    with joined_processes("cpu") as everyone:
+    with joined_processes() as everyone:
         torch.save(globals()[name](Path(target)), Path(target) / f"outcome-{everyone.rank}.pt")

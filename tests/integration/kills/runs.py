@@ -18,22 +18,28 @@ SECONDS_TO_LEAVE = 15  # a worker looks after its parent every 5 s
 
 @dataclass(frozen=True)
 class Experiment:
-    """A run folder, the corpus it learns from and what is taken out of the toolkit meanwhile."""
+    """A run folder, the corpus it learns from, what is taken out of the toolkit meanwhile, the processes."""
 
     folder: Path
     corpus: Path
     without: str = ""
+    n_processes: int = 1
+    overrides: tuple[str, ...] = ()
 
     def run(self, kill_at: str = "") -> None:
         """Go on to the end of training, or to the kill, which must happen."""
         process = self.start(kill_at)
-        assert process.wait(timeout=120) == (-signal.SIGKILL if kill_at else 0), self.told()
+        killed = -signal.SIGKILL if self.n_processes == 1 else 1  # torchrun's own code where a process died
+        assert process.wait(timeout=200) == (killed if kill_at else 0), self.told()
         wait_until_gone(process.pid)
 
     def start(self, kill_at: str = "") -> subprocess.Popen:
         """The process, leading a group of its own; what it says goes beside its folder."""
         command = [sys.executable, PROGRAMS / "train.py", PROGRAMS / "hparams.yaml"]
-        command += ["--manifest_folder", self.corpus, "--output_folder", self.folder]
+        if self.n_processes > 1:
+            torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", self.n_processes]
+            command[1:1] = torchrun
+        command += ["--manifest_folder", self.corpus, "--output_folder", self.folder, *self.overrides]
         environment = os.environ | {
             "KILL_AT": kill_at, "TAKE_OUT": self.without, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg",
         }  # fmt: skip
