@@ -14,6 +14,7 @@ from speechkit.report.formats import (
     write_json,
     write_records,
 )
+from speechkit.report.log_csv import write_log_csv
 from speechkit.report.run import Run, read_run
 from speechkit.report.write import summarize, write_report
 
@@ -34,6 +35,7 @@ __all__ = [
     "write_clip",
     "write_clips",
     "write_json",
+    "write_log_csv",
     "write_records",
     "write_report",
 ]

@@ -20,8 +20,8 @@ from speechkit.training import Brain, append_event
 PACKAGES = ("speechkit", "torch", "torchaudio", "lhotse", "numpy")
 LENGTHS = ("n_epochs", "n_steps")
 RUN_FILES = (
-    "hparams.yaml", "run.json", "log.jsonl", "events.jsonl", "model.json", "report.json", "report.html",
-    "checkpoints", "predictions", "clips",
+    "hparams.yaml", "run.json", "log.jsonl", "log.csv", "events.jsonl", "model.json", "report.json",
+    "report.html", "checkpoints", "predictions", "clips",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from speechkit.training.execution import choose_device
 from speechkit.training.interruption import Interrupted
 from speechkit.training.log import RunLog, append_event
 from speechkit.training.objective import Loss, Stage
-from speechkit.training.schedules import Constant, OneCycle, Plateau, WarmupDecay
+from speechkit.training.schedules import Constant, NewBob, OneCycle, Plateau, WarmupDecay
 
 __all__ = [
     "Brain",
@@ -15,6 +15,7 @@ __all__ = [
     "Constant",
     "Interrupted",
     "Loss",
+    "NewBob",
     "OneCycle",
     "Plateau",
     "RunLog",

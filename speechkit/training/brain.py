@@ -51,6 +51,7 @@ class Brain:
     device: "auto", "cpu", "cuda", "cuda:1".
     parallel: of several processes (torchrun) each has a copy of the model, "replicas", or a part, "shards".
     criterion: [name, min | max] of the validation metric that tells the best epoch; null is the task's own.
+    n_best_checkpoints: how many of the best epochs' checkpoints are kept.
     deterministic: only kernels that give the same bits each time (needed for exact resume on CUDA).
     init_from: a run or checkpoint folder whose weights, where name and shape match, a new run begins with.
     """
@@ -89,6 +90,7 @@ class Brain:
         deterministic: bool = False,
         parallel: str = "replicas",
         criterion: Sequence[str] | None = None,
+        n_best_checkpoints: int = 1,
         init_from: str | None = None,
     ) -> None:
         if (n_epochs is None) == (n_steps is None):
@@ -98,7 +100,7 @@ class Brain:
         _check_positive(
             n_epochs=n_epochs, n_steps=n_steps, batches_per_step=batches_per_step, patience=patience,
             nonfinite_patience=nonfinite_patience, checkpoint_minutes=checkpoint_minutes,
-            checkpoint_steps=checkpoint_steps, log_steps=log_steps,
+            checkpoint_steps=checkpoint_steps, log_steps=log_steps, n_best_checkpoints=n_best_checkpoints,
         )  # fmt: skip
         if seed < 0:
             raise UserError(f"seed is {seed}", expected="0 or more", key="seed")
@@ -110,6 +112,7 @@ class Brain:
         self.patience, self.nonfinite_patience = patience, nonfinite_patience
         self.checkpoint_minutes, self.checkpoint_steps = checkpoint_minutes, checkpoint_steps
         self.deterministic, self.init_from = deterministic, init_from
+        self.n_best_checkpoints = n_best_checkpoints
         if criterion is not None:
             self.criterion = _check_criterion(criterion)
         self._dtype = choose_precision(precision, "precision")
@@ -323,28 +326,22 @@ class Brain:
 
     def _end_epoch(self, train: dict[str, float], valid: dict[str, float], valid_seconds: float) -> None:
         progress = self.progress
-        improved = self._note_criterion(valid)
+        improved, gain = self._note_criterion(valid)
         for schedule in {id(learner.schedule): learner.schedule for learner in self.learners}.values():
             if hasattr(schedule, "end_epoch"):
-                schedule.end_epoch(improved)
+                schedule.end_epoch(improved, gain)
         progress.finished = self._is_last_epoch()
         self.recorder.write_epoch(progress, {"train": train, "valid": valid}, valid_seconds)
         done = progress.epoch
         progress.begin_epoch()
         self.recorder.save_epoch(progress, done)
 
-    def _note_criterion(self, valid: dict[str, float]) -> bool:
+    def _note_criterion(self, valid: dict[str, float]) -> tuple[bool, float]:
+        """Whether the epoch is the best so far, and how much better it is than the one before it."""
         name, direction = self.criterion
         if name not in valid:
             raise UserError(f"no metric {name!r} to choose epochs by", expected=f"one of {sorted(valid)}")
-        value, best = valid[name], self.progress.best
-        better = math.isfinite(value) and (
-            best is None or (value > best if direction == "max" else value < best)
-        )
-        if better:
-            self.progress.best, self.progress.best_epoch = value, self.progress.epoch
-        self.progress.n_epochs_without_gain = 0 if better else self.progress.n_epochs_without_gain + 1
-        return better
+        return self.progress.note_criterion(valid[name], direction, self.n_best_checkpoints)
 
     def _is_last_epoch(self) -> bool:
         stopped = self.patience is not None and self.progress.n_epochs_without_gain >= self.patience

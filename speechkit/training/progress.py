@@ -11,6 +11,7 @@ class Progress:
 
     epoch: the one under way, from 1. n_batches, n_cuts: consumed of it. step: steps taken or skipped.
     batches_per_step: of the run from its beginning on, whatever the number of processes; 0 before.
+    value, best, ranking: of the criterion, the last one, the best one, the best few, each with its epoch.
     totals, counts: the epoch's losses so far. window_*: those since the last line of the log.
     """
 
@@ -25,8 +26,10 @@ class Progress:
     n_nonfinite: int = 0
     n_nonfinite_in_a_row: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    value: float | None = None
     best: float | None = None
     best_epoch: int = 0
+    ranking: list[list[float]] = field(default_factory=list)
     n_epochs_without_gain: int = 0
     train_seconds: float = 0.0
     finished: bool = False
@@ -43,6 +46,26 @@ class Progress:
         losses = averages(self.window_totals, self.window_counts)
         self.window_totals, self.window_counts = {}, {}
         return losses
+
+    def note_criterion(self, value: float, direction: str, n_best: int) -> tuple[bool, float]:
+        """Rank the epoch under way; whether it is the best so far, and its relative gain over the last one.
+
+        A value that is no number is never best, and no gain. Of equal values the first is better.
+        """
+        sign = 1.0 if direction == "max" else -1.0
+        finite = math.isfinite(value)
+        better = finite and (self.best is None or sign * value > sign * self.best)
+        gain = math.inf if finite else -math.inf
+        if finite and self.value is not None:
+            gain = sign * (value - self.value) / max(abs(self.value), 1e-12)
+        if finite:
+            self.value = value
+            ranking = [*self.ranking, [value, self.epoch]]
+            self.ranking = sorted(ranking, key=lambda entry: (-sign * entry[0], entry[1]))[:n_best]
+        if better:
+            self.best, self.best_epoch = value, self.epoch
+        self.n_epochs_without_gain = 0 if better else self.n_epochs_without_gain + 1
+        return better, gain
 
     def begin_epoch(self) -> None:
         self.epoch += 1

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from speechkit.errors import UserError
+from speechkit.report import write_log_csv
 from speechkit.training.bar import say
 from speechkit.training.checkpoint import Checkpoint, CheckpointFolder, epoch_name, load_weights, own_tensors
 from speechkit.training.log import RunLog, append_event
@@ -108,6 +109,7 @@ class Recorder:
         )
         if self._log is not None:
             self._log.flush()
+            write_log_csv(self.folder)
         figures = " | ".join(
             f"{stage} " + ", ".join(f"{name} {value:.4g}" for name, value in values.items())
             for stage, values in metrics.items()
@@ -182,6 +184,7 @@ class Recorder:
 
 
 def _kept_epochs(progress: Progress) -> set[str]:
-    """While `progress.epoch` is under way: the epoch before it, one more should that be damaged, the best."""
+    """While `progress.epoch` is under way: the epoch before, one more should that be damaged, the best."""
     kept = {progress.epoch - 1, progress.epoch - 2, progress.best_epoch}
+    kept |= {int(epoch) for _, epoch in progress.ranking}
     return {epoch_name(epoch) for epoch in kept if epoch > 0}

@@ -91,23 +91,20 @@ class Plateau:
     floor: the factor goes no lower. Improvement is told by the loop, which knows which way is better.
 
     >>> schedule = Plateau(decay=0.5, patience=1)
-    >>> for improved in (True, False, False): schedule.end_epoch(improved)
+    >>> for improved in (True, False, False): schedule.end_epoch(improved, gain=0.0)
     >>> schedule.factor(step=0, epoch=3.0)
     0.5
     """
 
     def __init__(self, decay: float = 0.5, patience: int = 2, floor: float = 1e-4) -> None:
-        if not 0 < decay < 1:
-            raise UserError(f"decay is {decay}", expected="a factor between 0 and 1", key="decay")
-        if patience < 0:
-            raise UserError(f"patience is {patience}", expected="0 or more epochs", key="patience")
+        _check_annealing(decay, patience)
         self.decay, self.patience, self.floor = decay, patience, floor
         self._factor, self._n_without = 1.0, 0
 
     def factor(self, step: int, epoch: float) -> float:
         return self._factor
 
-    def end_epoch(self, improved: bool) -> None:
+    def end_epoch(self, improved: bool, gain: float) -> None:
         self._n_without = 0 if improved else self._n_without + 1
         if self._n_without > self.patience:
             self._factor, self._n_without = max(self.floor, self._factor * self.decay), 0
@@ -117,6 +114,47 @@ class Plateau:
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         self._factor, self._n_without = state["factor"], int(state["n_without"])
+
+
+class NewBob:
+    """Multiplied by `decay` after an epoch whose criterion gained less than `threshold` over the last one.
+
+    The "newbob" of QuickNet (ICSI), in the form that Kaldi and others anneal by: gain is relative, 0.0025 for
+    a quarter of a percent. decay: factor in (0, 1). patience: small gains that are borne in a row, 0 or more.
+
+    >>> schedule = NewBob(decay=0.5, threshold=0.01)
+    >>> for gain in (0.2, 0.05, 0.005, -0.1): schedule.end_epoch(True, gain)
+    >>> schedule.factor(step=0, epoch=4.0)
+    0.25
+    """
+
+    def __init__(
+        self, decay: float = 0.5, threshold: float = 0.0025, patience: int = 0, floor: float = 1e-4
+    ) -> None:
+        _check_annealing(decay, patience)
+        self.decay, self.threshold, self.patience, self.floor = decay, threshold, patience, floor
+        self._factor, self._n_small = 1.0, 0
+
+    def factor(self, step: int, epoch: float) -> float:
+        return self._factor
+
+    def end_epoch(self, improved: bool, gain: float) -> None:
+        self._n_small = 0 if gain >= self.threshold else self._n_small + 1
+        if self._n_small > self.patience:
+            self._factor, self._n_small = max(self.floor, self._factor * self.decay), 0
+
+    def state_dict(self) -> dict[str, float]:
+        return {"factor": self._factor, "n_small": self._n_small}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self._factor, self._n_small = state["factor"], int(state["n_small"])
+
+
+def _check_annealing(decay: float, patience: int) -> None:
+    if not 0 < decay < 1:
+        raise UserError(f"decay is {decay}", expected="a factor between 0 and 1", key="decay")
+    if patience < 0:
+        raise UserError(f"patience is {patience}", expected="0 or more epochs", key="patience")
 
 
 def _half_cosine(begin: float, end: float, done: float) -> float:

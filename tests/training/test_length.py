@@ -1,5 +1,6 @@
 """How long a training is, what is best in it, and which checkpoints stay."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,36 @@ class TestLength:
     @pytest.mark.parametrize(
         "key",
         ["n_epochs", "batches_per_step", "patience", "nonfinite_patience", "checkpoint_minutes",
-         "checkpoint_steps", "log_steps"],
+         "checkpoint_steps", "log_steps", "n_best_checkpoints"],
     )  # fmt: skip
     @pytest.mark.parametrize("value", [0, -3])
     def test_counts_are_positive(self, key: str, value: int, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"{key} is {value}") as caught:
             regression(tmp_path, **{key: value})
         assert caught.value.key == key
+
+
+class TestBestCheckpoints:
+    def test_the_best_few_and_the_last_two_stay(self, tmp_path: Path) -> None:
+        values = (50, 90, 80, 85, 70, math.nan, 85, 60, 61)
+        scripted(tmp_path, values, n_best_checkpoints=3).fit()
+        assert checkpoints_of(tmp_path) == [f"epoch-000{epoch}" for epoch in (2, 4, 7, 8, 9)]
+
+    def test_of_equals_the_first_stays(self, tmp_path: Path) -> None:
+        scripted(tmp_path, (5, 5, 5, 4, 4), n_best_checkpoints=2).fit()
+        assert checkpoints_of(tmp_path) == [f"epoch-000{epoch}" for epoch in (1, 2, 4, 5)]
+
+    def test_another_criterion_than_the_tasks(self, tmp_path: Path) -> None:
+        brain = regression(tmp_path, criterion=["loss", "max"], n_epochs=3)
+        brain.fit()
+        assert log_of(tmp_path, "epoch")[brain.progress.best_epoch - 1]["valid"]["loss"] == max(
+            line["valid"]["loss"] for line in log_of(tmp_path, "epoch")
+        )
+
+    @pytest.mark.parametrize("criterion", ["loss", ["loss"], ["loss", "up"]])
+    def test_a_criterion_that_is_none(self, criterion: Any, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="criterion is"):
+            regression(tmp_path, criterion=criterion)
 
 
 class TestEarlyStopping:

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from speechkit.errors import UserError
-from speechkit.training import Constant, OneCycle, Plateau, WarmupDecay
+from speechkit.training import Constant, NewBob, OneCycle, Plateau, WarmupDecay
 
+from .test_length import scripted
 from .toy import ToyBatch, ToyData, adam, log_of, regression
 
 
@@ -119,7 +120,7 @@ class TestPlateau:
         ours, best = Plateau(decay=0.5, patience=patience, floor=0.05), math.inf
         for value in self.VALUES:
             theirs.step(value)
-            ours.end_epoch(value < best)
+            ours.end_epoch(value < best, gain=0.0)
             best = value if value < best else best
             assert ours.factor(0, 0.0) == optimizer.param_groups[0]["lr"]
 
@@ -136,7 +137,7 @@ class TestPlateau:
 
         schedule = Plateau(decay=0.5, patience=1)
         ends: list[bool] = []
-        schedule.end_epoch = ends.append  # type: ignore[method-assign]
+        schedule.end_epoch = lambda improved, gain: ends.append(improved)  # type: ignore[method-assign]
         adversarial(tmp_path, schedule=schedule, n_epochs=3).fit()
         assert len(ends) == 3
 
@@ -145,7 +146,7 @@ class TestPlateau:
 
         schedules = {"generator": Plateau(0.5, patience=0), "critic": Plateau(0.1, patience=0)}
         brain = adversarial(tmp_path, schedule=schedules, n_epochs=3)
-        brain._note_criterion = lambda valid: False  # type: ignore[method-assign]
+        brain._note_criterion = lambda valid: (False, 0.0)  # type: ignore[method-assign]
         brain.fit()
         again = {"generator": Plateau(0.5, patience=0), "critic": Plateau(0.1, patience=0)}
         adversarial(tmp_path, schedule=again, n_epochs=3).fit()
@@ -153,9 +154,41 @@ class TestPlateau:
         assert again["critic"].factor(0, 0.0) == pytest.approx(0.001)
 
     @pytest.mark.parametrize("settings", [{"decay": 1.0}, {"decay": 0.0}, {"patience": -1}])
-    def test_mistakes(self, settings: dict[str, Any]) -> None:
+    @pytest.mark.parametrize("schedule", [Plateau, NewBob])
+    def test_mistakes(self, schedule: type, settings: dict[str, Any]) -> None:
         with pytest.raises(UserError):
-            Plateau(**settings)
+            schedule(**settings)
+
+
+class TestNewBob:
+    @pytest.mark.parametrize(
+        ("direction", "values", "factors"),
+        [
+            # Gains of 10%, 0.1%, 5%, -5%, none (a value that is none), and 1% over the last that is one.
+            ("max", (50, 55, 55.055, 57.8, 55, math.nan, 55.6), (1, 1, 0.5, 0.5, 0.25, 0.125, 0.125)),
+            ("min", (4, 2, 1.999, 1.0, 1.1), (1, 1, 0.5, 0.5, 0.25)),
+        ],
+    )
+    def test_halves_where_the_relative_gain_is_small(
+        self, direction: str, values: tuple[float, ...], factors: tuple[float, ...], tmp_path: Path
+    ) -> None:
+        schedule = NewBob(decay=0.5, threshold=0.0025)
+        found = []
+        schedule_end = schedule.end_epoch
+
+        def end(improved: bool, gain: float) -> None:
+            schedule_end(improved, gain)
+            found.append(schedule.factor(0, 0.0))
+
+        schedule.end_epoch = end  # type: ignore[method-assign]
+        scripted(tmp_path, values, direction, schedule=schedule).fit()
+        assert found == [*factors]
+
+    def test_goes_on_where_it_was(self, tmp_path: Path) -> None:
+        values = (50, 55, 55.055, 57.8, 55)
+        scripted(tmp_path, values, schedule=NewBob(), n_epochs=3).fit()
+        scripted(tmp_path, values, schedule=(again := NewBob())).fit()
+        assert again.factor(0, 0.0) == 0.25
 
 
 def test_groups_of_weights_keep_their_ratio(tmp_path: Path) -> None:
