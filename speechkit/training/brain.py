@@ -12,6 +12,12 @@ from torch import nn
 from speechkit.errors import UserError
 from speechkit.ops.random import derive_seed, seed_torch
 from speechkit.ops.sharing import Share
+from speechkit.training.arguments import (
+    as_module_dict,
+    check_all_weights_in,
+    check_criterion,
+    check_positive,
+)
 from speechkit.training.bar import ProgressBar
 from speechkit.training.checkpoint import Checkpoint, load_weights
 from speechkit.training.disk import full_disk_told
@@ -97,7 +103,7 @@ class Brain:
             raise UserError(
                 "a training without one length", expected="either n_epochs or n_steps", key="n_epochs"
             )
-        _check_positive(
+        check_positive(
             n_epochs=n_epochs, n_steps=n_steps, batches_per_step=batches_per_step, patience=patience,
             nonfinite_patience=nonfinite_patience, checkpoint_minutes=checkpoint_minutes,
             checkpoint_steps=checkpoint_steps, log_steps=log_steps, n_best_checkpoints=n_best_checkpoints,
@@ -105,7 +111,7 @@ class Brain:
         if seed < 0:
             raise UserError(f"seed is {seed}", expected="0 or more", key="seed")
         self.device = choose_device(device)
-        self.modules = _as_module_dict(modules, self.required_modules).to(self.device)
+        self.modules = as_module_dict(modules, self.required_modules).to(self.device)
         self.train_data, self.valid_data, self.test_data = train_data, valid_data, dict(test_data or {})
         self.n_epochs, self.n_steps, self.seed = n_epochs, n_steps, seed
         self.batches_per_step, self.log_steps = batches_per_step, log_steps
@@ -114,7 +120,7 @@ class Brain:
         self.deterministic, self.init_from = deterministic, init_from
         self.n_best_checkpoints = n_best_checkpoints
         if criterion is not None:
-            self.criterion = _check_criterion(criterion)
+            self.criterion = check_criterion(criterion)
         self._dtype = choose_precision(precision, "precision")
         self._eval_dtype = choose_precision(eval_precision, "eval_precision")
         self.processes = Processes()
@@ -169,7 +175,7 @@ class Brain:
 
     def fit(self) -> None:
         """Train from where the run folder stands to the end of training; leaves the best weights loaded."""
-        self._check_all_weights_in_modules()
+        check_all_weights_in(self.modules, vars(self))
         with full_disk_told(self.output_folder):
             self.begin()
             try:
@@ -407,36 +413,3 @@ class Brain:
         made_up = self.fake_batch()
         made_up.turn = batch.turn
         return made_up
-
-    def _check_all_weights_in_modules(self) -> None:
-        known = {id(weight) for weight in self.modules.parameters()}
-        for name, value in vars(self).items():
-            if isinstance(value, nn.Module) and any(id(weight) not in known for weight in value.parameters()):
-                raise UserError(f"{name} has weights but is not in modules", do="add it to modules", key=name)
-
-
-def _as_module_dict(modules: Mapping[str, nn.Module], required: tuple[str, ...]) -> nn.ModuleDict:
-    for name in required:
-        if name not in modules:
-            raise UserError(
-                f"modules has no {name!r}", expected=f"modules named {', '.join(required)}", key="modules"
-            )
-    for name, module in modules.items():
-        if not isinstance(module, nn.Module):
-            raise UserError(f"a {type(module).__name__}", expected="a torch module", key=f"modules.{name}")
-    try:
-        return nn.ModuleDict(dict(modules))
-    except KeyError as error:
-        raise UserError(str(error), do="give the module another name", key="modules") from error
-
-
-def _check_criterion(criterion: Sequence[str]) -> tuple[str, str]:
-    if isinstance(criterion, str) or len(criterion) != 2 or criterion[1] not in ("min", "max"):
-        raise UserError(f"criterion is {criterion!r}", expected="such as [loss, min]", key="criterion")
-    return criterion[0], criterion[1]
-
-
-def _check_positive(**numbers: float | None) -> None:
-    for key, value in numbers.items():
-        if value is not None and value <= 0:
-            raise UserError(f"{key} is {value}", expected="a positive number", key=key)
