@@ -30,12 +30,13 @@ USAGE = """usage: {program} HPARAMS.yaml [--key value ...]
 
   --key value, --a.b=value   override a key of the YAML (also lists, null, keys of included files)
   --debug                    two batches, two epochs, into <output_folder>/debug, each time anew
+  --download                 get the data set into data_folder first, where the recipe can
   --restart                  remove the run in output_folder and begin anew
   --trust-config             build whatever the YAML names, also what is not on the allow-list
 
 The same command goes on with a run that was stopped."""
 N_TURNS = 2  # of a data set under --debug
-FLAGS = {"--debug", "--restart", "--trust-config"}
+FLAGS = {"--debug", "--download", "--restart", "--trust-config"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ def run_experiment(
     trust = "--trust-config" in command.flags
     schema = config.brain_schema(train_file)
     _refuse_mistakes(command, schema, trust)
+    if "--download" in command.flags and "download" not in schema.prepare_keys:
+        raise UserError("--download: the prepare() of this recipe has nothing to download")
     document, built, brain = _build(brain_class, train_file, command, schema, trust)
     with placed(document):
         if "--debug" in command.flags:
@@ -110,7 +113,8 @@ def run_experiment(
                 anew = bool(command.flags & {"--restart", "--debug"})
                 if not anew:
                     brain.recorder.fingerprint = examine_run(brain, document)
-                prepare(train_file, built.values, schema)
+                flags = {"download": True} if "--download" in command.flags else {}
+                prepare(train_file, built.values | flags, schema)
                 brain.recorder.data_digest = brain.train_data.digest()
                 if anew:  # only now: a run must not be lost for a mistyped data_folder
                     clear_run(brain.output_folder)

@@ -98,6 +98,22 @@ def test_prepare_is_called_once_with_its_keys_before_training(recipe: Recipe, ru
     assert read_lines(calls) == [[str(recipe.manifests), ["low", "middle", "high"], "de", 3]]
 
 
+def test_download_is_a_flag_of_recipes_whose_prepare_takes_it(recipe: Recipe, run, capsys) -> None:
+    text = "from pathlib import Path\ndef prepare(data_folder, *, {}):\n    Path({!r}).write_text(str({}))\n"
+    told = recipe.folder / "told"
+    (recipe.folder / "prepare.py").write_text(text.format("labels", str(told), "labels"))
+    assert run(recipe, "--n_epochs", 1, "--download") == 2
+    assert "--download: the prepare() of this recipe has nothing to download" in capsys.readouterr().err
+    (recipe.folder / "prepare.py").write_text(text.format("download=False", str(told), "download"))
+    for flags, given in (
+        ((), "False"),
+        (("--download",), "True"),
+        ((), "False"),
+    ):  # the same run, gone on with
+        assert run(recipe, "--n_epochs", 1, *flags) == 0
+        assert told.read_text() == given
+
+
 def test_a_mistake_told_by_prepare_comes_before_training(recipe: Recipe, run, capsys) -> None:
     (recipe.folder / "prepare.py").write_text(
         "from speechkit.errors import UserError\n\n\n"
