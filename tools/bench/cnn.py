@@ -8,6 +8,7 @@ process; of each the processor's time is divided by plain's of the same round.
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -92,21 +93,22 @@ def main() -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=project, capture_output=True, text=True, check=False
     )
-    result: dict[str, object] = {}
-    for name, times in seconds.items():
-        ratios = [own / plain for own, plain in zip(times, seconds["plain"], strict=True)]
-        result[f"{name}, ms an utterance"] = round(1000 * statistics.median(times) / options.batch, 1)
-        if name != "plain":
-            result[f"{name}, of plain"] = round(statistics.median(ratios), 2)
-    low, _, high = statistics.quantiles(
-        [own / plain for own, plain in zip(seconds["ours"], seconds["plain"], strict=True)], n=4
-    )
+    ratios = {
+        name: [own / plain for own, plain in zip(times, seconds["plain"], strict=True)]
+        for name, times in seconds.items()
+    }
+    low, _, high = statistics.quantiles(ratios["ours"], n=4)
+    result: dict[str, object] = {
+        f"{name}, ms": round(1000 * statistics.median(seconds[name]) / options.batch, 1)
+        for name in ("plain", "ours")
+    }
+    result |= {f"{name} / plain": round(statistics.median(ratios[name]), 2) for name in list(ratios)[1:]}
     result |= {
-        "ours, of plain, quartiles": [round(low, 2), round(high, 2)],
+        "ours / plain, quartiles": [round(low, 2), round(high, 2)],
         "batch": options.batch,
         "rounds": options.rounds,
         "torch": torch.__version__,
-        "machine": platform.machine(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "commit": commit.stdout.strip(),
     }
     print(json.dumps(result, indent=1))
