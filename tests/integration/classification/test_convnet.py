@@ -40,7 +40,9 @@ def test_complex_spectrograms_tell_words_unknown_ones_and_silence_apart(
     assert {label: sum(each["reference"] == label for each in records) for label in LABELS} == dict.fromkeys(
         LABELS, 24
     )
-    assert report.read_json(tmp_path / "run" / "report.json", "report")["metrics"]["accuracy"]["value"] >= 60  # chance is 25
+    assert (
+        report.read_json(tmp_path / "run" / "report.json", "report")["metrics"]["accuracy"]["value"] >= 60
+    )  # chance is 25
     right = {
         label: sum(each["counts"]["correct"] for each in records if each["reference"] == label)
         for label in LABELS
