@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def _make_parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write the report of runs again, from their folders alone")
     report.add_argument("run_folders", nargs="+", metavar="RUN")
     report.set_defaults(run=_report)
+
+    shard = commands.add_parser("shard", help="write a manifest and its audio as shards, for large data")
+    shard.add_argument("manifest", metavar="MANIFEST", help="cuts, .jsonl or .jsonl.gz")
+    shard.add_argument("folder", metavar="DIR", help="new or empty, or one where this was stopped")
+    shard.add_argument(
+        "--shard_size", type=_positive, default=1000, metavar="N", help="cuts in a shard (1000)"
+    )
+    shard.add_argument(
+        "--format", choices=("flac", "wav", "original"), default="flac", help="of the audio (flac)"
+    )
+    shard.add_argument(
+        "--n_workers", type=_positive, default=os.cpu_count() or 1, help="processes (all cores)"
+    )
+    shard.set_defaults(run=_shard)
 
     synth = commands.add_parser("synth", help="make a synthetic corpus")
     corpora = synth.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
@@ -146,6 +161,24 @@ def _report(options: argparse.Namespace, rest: list[str]) -> int:
         page = report.write_report(folder)
         print(report.summarize(folder))
         print(f"report: {page}")
+    return 0
+
+
+def _shard(options: argparse.Namespace, rest: list[str]) -> int:
+    from speechkit.data import write_shards
+
+    done = write_shards(
+        options.manifest, options.folder, options.shard_size, options.format, options.n_workers
+    )
+    for name, _, detail in done.skipped[:10]:
+        print(f"cut {name} is left out: {detail}")
+    reasons = Counter(reason for _, reason, _ in done.skipped)
+    left_out = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    print(f"left out: {left_out}" if left_out else "no cut is left out")
+    hours, gigabytes = done.seconds / 3600, done.n_bytes / 1e9
+    print(
+        f"{done.n_cuts} cuts ({hours:.2f} h, {gigabytes:.3f} GB) in {done.n_shards} shards: {options.folder}"
+    )
     return 0
 
 

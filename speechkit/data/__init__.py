@@ -3,6 +3,7 @@
 from speechkit.data.batches import Batch, CutBatches, Skipped
 from speechkit.data.download import run_download
 from speechkit.data.manifest import read_cuts, write_cuts
+from speechkit.data.sharding import Sharded, write_shards
 from speechkit.data.speech_commands import (
     SILENCE,
     UNKNOWN,
@@ -25,6 +26,7 @@ __all__ = [
     "FixDuration",
     "Gain",
     "Noise",
+    "Sharded",
     "Skipped",
     "Speed",
     "TimeShift",
@@ -38,4 +40,5 @@ __all__ = [
     "speech_commands_labels",
     "synthesize_speech_commands",
     "write_cuts",
+    "write_shards",
 ]

@@ -1,34 +1,32 @@
 """Batches of cuts: one sequence an epoch, a function of the seed and the epoch alone."""
 
 import os
-import traceback
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from itertools import islice
 from random import Random
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from lhotse import CutSet
 from lhotse.cut import Cut
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from speechkit.data.manifest import count_cuts, read_cuts
+from speechkit.data.indexing import ManifestTable
 from speechkit.data.reading import UnreadableAudio, load_waveform, notice, notices, open_cut
+from speechkit.data.sampling import Sampler, check_limits, sample
+from speechkit.data.shards import ShardTable
 from speechkit.data.signals import hold_signals, leave_signals_to_parent
+from speechkit.data.tables import CutTable, Line, open_line
 from speechkit.errors import UserError
-from speechkit.ops.random import derive_seed, keyed_random
+from speechkit.ops.random import keyed_random
 from speechkit.ops.sharing import ALL, ALONE, Share, Turn, take_turns
 
 LEFT_OUT = "left out "  # how the kinds of notices begin that name a skipped cut
 MAX_NAMED = 10  # skipped cuts that are named to the user; the others are in the records all the same
-# Settings of Lhotse's samplers that have to be above 0.
-LIMITS = ("max_cuts", "max_duration", "quadratic_duration", "num_buckets", "num_cuts_for_bins_estimate")
 Transform = Callable[[Cut, Random], Cut]
+Own = tuple[list[Line] | None, Turn]  # of one process's batch, unread
 
 
 class Skipped(NamedTuple):
@@ -67,8 +65,11 @@ class CutBatches:
     """Batches from a manifest of cuts.
 
     Args:
-        manifest: path of a `.jsonl` or `.jsonl.gz` of cuts (`read_cuts`); held in memory once read
-        sampler: makes a Lhotse sampler: called with the cuts, `seed`, `world_size` and `rank`
+        manifest: path of a `.jsonl` or `.jsonl.gz` of cuts (`read_cuts`), or a folder that `speechkit shard`
+            wrote; of each cut 16 bytes are held in memory, and its line is read when its batch comes
+            (a `.gz` is held in memory unpacked)
+        sampler: makes a Lhotse sampler: called with the cuts, `seed`, `world_size` and `rank`; bound to
+            `shuffle=True` it gets them in an order of (seed, epoch), the shards' if there are any
         sample_rate: Hz; audio of another rate is resampled
         transforms: called in turn as `transform(cut, random) -> cut`
         n_workers: processes that read audio; the batches are the same for any number
@@ -82,7 +83,7 @@ class CutBatches:
     def __init__(
         self,
         manifest: str,
-        sampler: Callable[..., Iterable[CutSet]],
+        sampler: Sampler,
         sample_rate: int,
         transforms: Iterable[Transform] = (),
         n_workers: int = 0,
@@ -92,30 +93,23 @@ class CutBatches:
             raise UserError(f"unreadable: {unreadable!r}", expected="skip or stop")
         if n_workers < 0:
             raise UserError(f"n_workers: {n_workers}", expected="0 or more")
-        _check_limits(sampler)
+        check_limits(sampler)
         self.manifest = os.fspath(manifest)
         self.sampler = sampler
         self.sample_rate = sample_rate
         self.transforms = tuple(transforms)
         self.n_workers = n_workers
         self.unreadable = unreadable
-        self._cuts: CutSet | None = None
-        self._n_cuts: int | None = None
+        self._table: CutTable | None = None
         self._said: set[str] = set()
 
     def n_cuts(self) -> int:
         """How many cuts the manifest has."""
-        if self._n_cuts is None:
-            self._n_cuts = count_cuts(self.manifest)
-        return self._n_cuts
+        return len(self._open().seconds)
 
     def digest(self) -> str:
-        """Of the ids, durations and texts of the cuts, in order; where their audio lies does not matter."""
-        state = blake2b(digest_size=16)
-        for cut in self._all_cuts():
-            text = " ".join(segment.text or "" for segment in cut.supervisions)
-            state.update(f"{cut.id}\x1f{cut.duration}\x1f{text}\x1e".encode())
-        return state.hexdigest()
+        """Of what the sequence of batches depends on, and of the texts; not of where the audio lies."""
+        return self._open().digest()
 
     def iterate(self, seed: int, epoch: int, skip: int = 0, share: Share = ALL) -> Iterator[Batch]:
         """The batches of an epoch, from number `skip` on; those before cost no reading of audio.
@@ -128,7 +122,7 @@ class CutBatches:
                 refuses; unreadable audio under `unreadable="stop"`
         """
         reader = _Reader(seed, epoch, self.sample_rate, self.transforms, self.unreadable)
-        turns = take_turns(islice(self._cuts_in_batches(seed, epoch), skip, None), share)
+        turns = self._take_turns(seed, epoch, skip, share)
         read = map(reader.__getitem__, turns) if self.n_workers == 0 else self._load(reader, turns)
         try:
             for result in read:
@@ -140,24 +134,12 @@ class CutBatches:
         finally:
             del read  # ends the workers, which a traceback that holds this frame would keep
 
-    def _cuts_in_batches(self, seed: int, epoch: int) -> Iterator[list[Cut]]:
-        """The sequence without audio: the cuts of every batch."""
-        cuts = self._all_cuts()
-        # One sequence for all processes; the seed holds the epoch, as Lhotse's seed + epoch would let
-        # (seed 1, epoch 2) and (seed 2, epoch 1) meet.
-        sampler_seed = derive_seed(seed, "sampler", epoch) % 2**31
-        try:
-            with warnings.catch_warnings():
-                # Dynamic bucketing would rather read lazily; cuts in memory serve it as well.
-                warnings.filterwarnings("ignore", message=".*eagerly read CutSet")
-                sampler: Any = self.sampler(cuts, seed=sampler_seed, world_size=1, rank=0)
-            if getattr(sampler, "concurrent", False):
-                raise ValueError("a concurrent sampler's batches depend on the clock, leave `concurrent` out")
-            for batch in sampler:
-                yield list(batch)
-        except (AssertionError, ValueError, TypeError) as error:
-            found = f"the sampler does not work on {self.manifest}: {_reason(error)}"
-            raise UserError(found, do="change the sampler's settings") from error
+    def _take_turns(self, seed: int, epoch: int, skip: int, share: Share) -> Iterator[Own]:
+        """The sequence without audio, of which only the lines of this process's own batches are read."""
+        table = self._open()
+        batches = islice(sample(table, self.sampler, seed, epoch, self.manifest), skip, None)
+        for own, turn in take_turns(batches, share):
+            yield (None if own is None else [table.line(number) for number in own]), turn
 
     def _not_said_yet(self, told: dict[str, str]) -> list[str]:
         texts = []
@@ -172,17 +154,13 @@ class CutBatches:
                 self._said.add(kind)
         return texts
 
-    def _all_cuts(self) -> CutSet:
-        if self._cuts is None:
-            # In memory, because Lhotse shuffles a lazy manifest only within a moving window.
-            cuts = CutSet.from_cuts(read_cuts(self.manifest))
-            _check_ids(cuts, self.manifest)
-            self._cuts = cuts
-        if not len(self._cuts):
-            raise UserError(f"no cuts in {self.manifest}", do="look at what prepare wrote")
-        return self._cuts
+    def _open(self) -> CutTable:
+        if self._table is None:
+            folder = os.path.isdir(self.manifest)
+            self._table = ShardTable(self.manifest) if folder else ManifestTable(self.manifest)
+        return self._table
 
-    def _load(self, reader: "_Reader", turns: Iterator[tuple[list[Cut] | None, Turn]]) -> Iterator[Any]:
+    def _load(self, reader: "_Reader", turns: Iterator[Own]) -> Iterator[Any]:
         with hold_signals():
             return iter(
                 DataLoader(
@@ -195,28 +173,6 @@ class CutBatches:
                     generator=torch.Generator(),
                 )
             )
-
-
-def _check_limits(sampler: Callable[..., Any]) -> None:
-    """Of the settings bound to a sampler (`functools.partial`), those that no manifest makes possible."""
-    for name, value in getattr(sampler, "keywords", {}).items():
-        if name in LIMITS and isinstance(value, int | float) and not value > 0:
-            raise UserError(f"the sampler's {name} is {value}", expected="more than 0")
-
-
-def _check_ids(cuts: CutSet, manifest: str) -> None:
-    seen: set[str] = set()
-    for cut in cuts:
-        if cut.id in seen:
-            found = f"two cuts with the id {cut.id!r} in {manifest}"
-            raise UserError(found, expected="an id of its own for each cut")
-        seen.add(cut.id)
-
-
-def _reason(error: Exception) -> str:
-    """What an exception says; of an assertion without text, the line that failed."""
-    failed = traceback.extract_tb(error.__traceback__)[-1].line
-    return str(error) or f"{type(error).__name__} at {failed}"
 
 
 def _start_worker(worker: int) -> None:
@@ -236,14 +192,14 @@ class _Reader(Dataset):
         self.seed, self.epoch, self.sample_rate = seed, epoch, sample_rate
         self.transforms, self.unreadable = transforms, unreadable
 
-    def __getitem__(self, own: tuple[list[Cut] | None, Turn]) -> tuple[Batch, dict[str, str]] | UserError:
+    def __getitem__(self, own: Own) -> tuple[Batch, dict[str, str]] | UserError:
         told: dict[str, str] = {}
         token, n_threads = notices.set(told), torch.get_num_threads()
         # Resampling a second of audio takes longer on several threads than on one.
         torch.set_num_threads(1)
         try:
-            cuts, turn = own
-            return replace(self._read(cuts or []), turn=turn), told
+            lines, turn = own
+            return replace(self._read([open_line(line) for line in lines or []]), turn=turn), told
         except UserError as error:
             return error
         finally:

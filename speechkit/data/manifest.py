@@ -62,11 +62,11 @@ class LazyCuts:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         if not os.path.isfile(self.path):
-            raise _no_manifest(self.path)
+            raise no_manifest(self.path)
 
     def __iter__(self) -> Iterator[Cut]:
         for number, line in _lines(self.path):
-            yield _parse(line, Place(self.path, number))
+            yield parse_cut(line, Place(self.path, number))
 
     def __len__(self) -> int:
         return count_cuts(self.path)
@@ -86,18 +86,20 @@ def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
                 if not line.isspace():
                     yield number, line
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise _no_manifest(path) from error
+        raise no_manifest(path) from error
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UserError(
             f"cannot read on: {error}", do="make the manifest anew", place=Place(os.fspath(path), number + 1)
         ) from error
 
 
-def _no_manifest(path: str | os.PathLike[str]) -> UserError:
+def no_manifest(path: str | os.PathLike[str]) -> UserError:
+    """What is said where there is no such file."""
     return UserError(f"no manifest {os.fspath(path)!r}", do="run the recipe's prepare step, or mend the path")
 
 
-def _parse(line: str, place: Place) -> Cut:
+def parse_cut(line: str, place: Place) -> Cut:
+    """The cut of a line, if it is one and names nothing that would be executed."""
     try:
         data = json.loads(line.rstrip("\r\n"))  # a column past the end belongs to this line
     except json.JSONDecodeError as error:

@@ -3,6 +3,8 @@
 import io
 import math
 import os
+import re
+import zlib
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -70,7 +72,7 @@ class MonoSource(AudioSource):
     def _read(
         self, part: AudioSource, chosen: list[int] | None, offset: float, duration: float
     ) -> np.ndarray:
-        name, file = _open(part)
+        name, file = open_source(part)
         try:
             with soundfile.SoundFile(file) as audio:
                 rate, n_total = audio.samplerate, audio.frames
@@ -79,7 +81,7 @@ class MonoSource(AudioSource):
                 x = audio.read(n_wanted, dtype="float32", always_2d=True)
         except (soundfile.SoundFileError, OSError, RuntimeError) as error:
             raise UnreadableAudio(f"{name}: {_first_line(error)}") from error
-        _check(x, n_wanted, rate, name, offset)
+        check_samples(x, n_wanted, rate, name, offset)
         if rate != self.sampling_rate:
             said = f"{name} is {rate} Hz where its manifest says {self.sampling_rate}: resampled"
             notice(f"manifest rate {rate} {self.sampling_rate}", said)
@@ -87,7 +89,39 @@ class MonoSource(AudioSource):
         return _choose(x, part, chosen, name)
 
 
-def _open(part: AudioSource) -> tuple[str, Any]:
+@dataclass
+class TarAudio(AudioSource):
+    """Audio within an archive: which bytes of it, and their CRC-32. Headers of the archive are not read."""
+
+    begin: int = 0
+    n_bytes: int = 0
+    checksum: int = 0
+
+    @classmethod
+    def from_text(cls, tar: str, source: AudioSource) -> "TarAudio | None":
+        """From a source whose text is `begin:bytes:checksum`; None if it is not."""
+        found = re.fullmatch(r"(\d{1,15}):(\d{1,12}):([0-9a-f]{8})", str(source.source), re.ASCII)
+        if found is None:
+            return None
+        begin, n_bytes, checksum = int(found[1]), int(found[2]), int(found[3], 16)
+        return cls("shar", source.channels, tar, begin=begin, n_bytes=n_bytes, checksum=checksum)
+
+    def read(self) -> bytes:
+        """The bytes; an UnreadableAudio if they are not those that were written."""
+        try:
+            with open(self.source, "rb") as file:
+                data = os.pread(file.fileno(), self.n_bytes, self.begin)
+        except OSError as error:
+            raise UnreadableAudio(f"{self.source}: {error.strerror}") from error
+        if len(data) != self.n_bytes or zlib.crc32(data) != self.checksum:
+            raise UnreadableAudio(f"{self.source}: damaged from byte {self.begin} on")
+        return data
+
+
+def open_source(part: AudioSource) -> tuple[str, Any]:
+    """A name to tell the user, and what soundfile opens; an UnreadableAudio if there is no such audio."""
+    if isinstance(part, TarAudio):
+        return str(part.source), io.BytesIO(part.read())
     if part.type == "file":
         if not os.path.isfile(part.source):
             raise UnreadableAudio(f"{part.source}: no such file")
@@ -101,7 +135,8 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _check(x: np.ndarray, n_wanted: int, rate: int, name: str, offset: float) -> None:
+def check_samples(x: np.ndarray, n_wanted: int, rate: int, name: str, offset: float) -> None:
+    """Refuse samples (N, channels) that are fewer than wanted or not finite; tell of those beyond -1 to 1."""
     if not len(x):
         raise UnreadableAudio(f"{name}: no samples from {offset:.3f} s on", "empty")
     if len(x) < n_wanted - math.ceil(TOLERANCE_SECONDS * rate):

@@ -221,11 +221,10 @@ def test_a_bug_is_not_taken_for_bad_audio(tmp_path, make_cut):
 
 def test_audio_in_memory(tmp_path, make_cut, monkeypatch):
     x = samples(1600)
-    make_cut("a", x)
-    recording = Recording.from_bytes((tmp_path / "a.wav").read_bytes(), "a")
-    cut = recording.to_cut()
-    monkeypatch.setattr("speechkit.data.batches.read_cuts", lambda path: [cut])
+    write_cuts([make_cut("a", x)], tmp_path / "cuts.jsonl")
+    cut = Recording.from_bytes((tmp_path / "a.wav").read_bytes(), "a").to_cut()
+    monkeypatch.setattr("speechkit.data.batches.open_line", lambda line: cut)
     sampler = partial(SimpleCutSampler, max_cuts=1)
-    (batch,) = CutBatches("unused", sampler, RATE).iterate(1, 1)
+    (batch,) = CutBatches(tmp_path / "cuts.jsonl", sampler, RATE).iterate(1, 1)
     torch.testing.assert_close(batch.waveforms[0], torch.tensor(x).float(), rtol=0, atol=0)
     assert batch.paths == [""]
