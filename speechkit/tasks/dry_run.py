@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from speechkit.errors import Place, UserError
 from speechkit.training import Brain, Loss, Stage
+from speechkit.training.parallel import without_gradients
 
 WhereIs = Callable[..., tuple[Place, str] | None]
 
@@ -24,7 +25,7 @@ def dry_run(brain: Brain, where_is: WhereIs) -> dict[str, Any]:
     modes = [(module, module.training) for module in brain.modules.modules()]
     brain.modules.eval()
     try:
-        with torch.random.fork_rng(), torch.inference_mode():
+        with torch.random.fork_rng(), without_gradients(brain.modules):
             batch = brain.fake_batch().to(brain.device)
             with _failing_layer_named(names, where_is):
                 brain.compute_forward(batch, Stage.TRAIN)  # with augmentation; layers as in validation

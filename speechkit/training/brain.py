@@ -25,7 +25,7 @@ from speechkit.training.evaluation import Evaluation, News
 from speechkit.training.execution import autocast, choose_device, choose_precision, determinism
 from speechkit.training.interruption import Interrupted, Interruption
 from speechkit.training.objective import Loss, Stage
-from speechkit.training.parallel import Parallel, shard
+from speechkit.training.parallel import Parallel, shard, without_gradients
 from speechkit.training.processes import Processes
 from speechkit.training.progress import Progress, averages
 from speechkit.training.recorder import Recorder
@@ -202,7 +202,7 @@ class Brain:
         with (
             determinism(self.deterministic),
             ProgressBar(stage.value, data.n_cuts(), shown=self.processes.is_main) as bar,
-            torch.inference_mode(),
+            without_gradients(self.modules),
         ):
             for batch in data.iterate(self.seed, 0, 0, self._share()):
                 seed_torch(

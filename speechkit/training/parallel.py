@@ -1,10 +1,12 @@
 """How the gradients of several processes become one: replicas of the model, or shards of it."""
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -48,6 +50,9 @@ class Parallel:
         self._shards: list[Any] = [each for each in modules.values() if _is_sharded(each)]
         self._replicas = None
         if processes.n_ranks > 1 and not self._shards:
+            # A weight that no batch used keeps no gradient, as in one process, so DDP must look for such; the
+            # layouts of gradients are no concern of the user's.
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
             self._replicas = DistributedDataParallel(
                 _Computation(modules, compute), broadcast_buffers=False, find_unused_parameters=True
             )
@@ -65,10 +70,13 @@ class Parallel:
         if self._replicas is None:
             yield self._compute(batch)
             return
-        with nullcontext() if ends_group else self._replicas.no_sync(), warnings.catch_warnings():
-            # Which weights a batch uses may change from one to the next, and need not.
-            warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+        with nullcontext() if ends_group else self._replicas.no_sync():
             yield self._replicas(batch)
+
+
+def without_gradients(modules: nn.Module) -> AbstractContextManager:
+    """For evaluation. Shards that inference mode puts together could not be trained with any more."""
+    return torch.no_grad() if _is_sharded(modules) else torch.inference_mode()
 
 
 class _Computation(nn.Module):
@@ -103,7 +111,9 @@ def like(value: Tensor, own: Any) -> Tensor:
 
 
 def _is_sharded(module: nn.Module) -> bool:
-    return any(hasattr(weight, "full_tensor") for weight in module.parameters())
+    # Not by its weights: after a forward pass they may be whole until they are needed sharded.
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    return fsdp is not None and any(isinstance(each, fsdp.FSDPModule) for each in module.modules())
 
 
 def _n_weights(module: nn.Module) -> int:

@@ -37,17 +37,35 @@ def test_two_processes_are_one_and_survive_a_kill(experiment: Experiment, tmp_pa
     together.run()
     assert "batches_per_step is 4 in place of 3" in together.told()
     assert together.told().count("epoch   1 |") == 1  # one process speaks
-    found, expected = summary(together), summary(alone)
-    for name in ("ids", "validation", "answers"):
-        assert found[name] == expected[name]
-    assert_close(found["curve"], expected["curve"], rtol=1e-3, atol=1e-4)
-    assert_close(found["losses"], expected["losses"], rtol=1e-3, atol=1e-3)
-    assert_close(found["weights"], expected["weights"], rtol=1e-2, atol=1e-3)
+    assert_same_to_rounding(summary(together), summary(alone))
 
     killed = replace(together, folder=tmp_path / "killed")
     killed.run("renamed:2")  # in a save, so the main process; torchrun ends the other
     killed.run()
     assert differences(killed.results(), together.results()) == []
+
+
+@pytest.mark.slow
+def test_shards_are_one_and_survive_a_kill(experiment: Experiment, tmp_path: Path) -> None:
+    """FSDP2 by one key."""
+    alone = replace(experiment, folder=tmp_path / "one", overrides=("--batches_per_step", "4"))
+    alone.run()
+    together = replace(experiment, folder=tmp_path / "two", n_processes=2, overrides=("--parallel", "shards"))
+    together.run()
+    assert_same_to_rounding(summary(together), summary(alone))
+    killed = replace(together, folder=tmp_path / "killed")
+    killed.run("weights:3")
+    killed.run()
+    assert differences(killed.results(), together.results()) == []
+
+
+def assert_same_to_rounding(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """In float32, whose roundings some twenty steps have made larger."""
+    for name in ("ids", "validation", "answers"):
+        assert found[name] == expected[name]
+    assert_close(found["curve"], expected["curve"], rtol=1e-3, atol=1e-4)
+    assert_close(found["losses"], expected["losses"], rtol=1e-3, atol=1e-3)
+    assert_close(found["weights"], expected["weights"], rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.slow
