@@ -27,7 +27,7 @@ from speechkit.training.interruption import Interrupted, Interruption
 from speechkit.training.objective import Loss, Stage
 from speechkit.training.parallel import Parallel, shard, without_gradients
 from speechkit.training.processes import Processes
-from speechkit.training.progress import Progress, averages
+from speechkit.training.progress import Length, Progress, averages
 from speechkit.training.recorder import Recorder
 from speechkit.training.scaling import LossScale
 from speechkit.training.step import Stepper, StepResult, build_learners
@@ -180,7 +180,7 @@ class Brain:
             self.begin()
             try:
                 with self._interruption, determinism(self.deterministic):
-                    while not self._is_finished():
+                    while not self.progress.is_over(self._length()):
                         self._run_epoch()
                     self._stop_if(self._is_interrupted())
             finally:
@@ -253,7 +253,7 @@ class Brain:
         with ProgressBar(title, n_cuts, progress.n_cuts, shown=shown) as bar:
             loss = rate = None
             for batch in batches:
-                if self._steps_are_done():
+                if progress.steps_are_done(self.n_steps):
                     break
                 self._train_batch(batch)
                 if batch.turn.ends_group:  # the last group may be incomplete; its counts weigh it rightly
@@ -332,40 +332,21 @@ class Brain:
 
     def _end_epoch(self, train: dict[str, float], valid: dict[str, float], valid_seconds: float) -> None:
         progress = self.progress
-        improved, gain = self._note_criterion(valid)
+        name, direction = self.criterion
+        if name not in valid:
+            raise UserError(f"no metric {name!r} to choose epochs by", expected=f"one of {sorted(valid)}")
+        improved, gain = progress.note_criterion(valid[name], direction, self.n_best_checkpoints)
         for schedule in {id(learner.schedule): learner.schedule for learner in self.learners}.values():
             if hasattr(schedule, "end_epoch"):
                 schedule.end_epoch(improved, gain)
-        progress.finished = self._is_last_epoch()
+        progress.finished = progress.is_last_epoch(self._length())
         self.recorder.write_epoch(progress, {"train": train, "valid": valid}, valid_seconds)
         done = progress.epoch
         progress.begin_epoch()
         self.recorder.save_epoch(progress, done)
 
-    def _note_criterion(self, valid: dict[str, float]) -> tuple[bool, float]:
-        """Whether the epoch is the best so far, and how much better it is than the one before it."""
-        name, direction = self.criterion
-        if name not in valid:
-            raise UserError(f"no metric {name!r} to choose epochs by", expected=f"one of {sorted(valid)}")
-        return self.progress.note_criterion(valid[name], direction, self.n_best_checkpoints)
-
-    def _is_last_epoch(self) -> bool:
-        stopped = self.patience is not None and self.progress.n_epochs_without_gain >= self.patience
-        return (
-            stopped
-            or self._steps_are_done()
-            or (self.n_epochs is not None and self.progress.epoch >= self.n_epochs)
-        )
-
-    def _is_finished(self) -> bool:
-        # n_epochs may have been raised since: an end by length is judged anew, an early stop as well.
-        progress = self.progress
-        stopped = self.patience is not None and progress.n_epochs_without_gain >= self.patience
-        ended = self.n_epochs is not None and progress.epoch > self.n_epochs
-        return stopped or ended or (progress.finished and self._steps_are_done())
-
-    def _steps_are_done(self) -> bool:
-        return self.n_steps is not None and self.progress.step >= self.n_steps
+    def _length(self) -> Length:
+        return Length(self.n_epochs, self.n_steps, self.patience)
 
     def _is_save_due_by_clock(self) -> bool:
         minutes, seconds = self.checkpoint_minutes, time.monotonic() - self.recorder.seconds_of_last_save

@@ -2,7 +2,15 @@
 
 import math
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Length(NamedTuple):
+    """Of a training: in epochs or steps, and the epochs without gain that end it early."""
+
+    n_epochs: int | None
+    n_steps: int | None
+    patience: int | None
 
 
 @dataclass
@@ -66,6 +74,23 @@ class Progress:
             self.best, self.best_epoch = value, self.epoch
         self.n_epochs_without_gain = 0 if better else self.n_epochs_without_gain + 1
         return better, gain
+
+    def is_last_epoch(self, length: Length) -> bool:
+        """Whether training ends with the epoch under way."""
+        by_epochs = length.n_epochs is not None and self.epoch >= length.n_epochs
+        return self._has_stopped(length) or by_epochs or self.steps_are_done(length.n_steps)
+
+    def is_over(self, length: Length) -> bool:
+        """Whether no epoch is left. The length may have grown since: each end is judged anew."""
+        by_epochs = length.n_epochs is not None and self.epoch > length.n_epochs
+        by_steps = self.finished and self.steps_are_done(length.n_steps)
+        return self._has_stopped(length) or by_epochs or by_steps
+
+    def steps_are_done(self, n_steps: int | None) -> bool:
+        return n_steps is not None and self.step >= n_steps
+
+    def _has_stopped(self, length: Length) -> bool:
+        return length.patience is not None and self.n_epochs_without_gain >= length.patience
 
     def begin_epoch(self) -> None:
         self.epoch += 1

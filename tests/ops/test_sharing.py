@@ -19,7 +19,8 @@ def test_every_batch_is_taken_once_and_no_turn_crosses_a_group(n: int, n_ranks: 
         assert len(turns) == 1
         taken = [own for own, _ in at_once if own is not None]
         assert taken == batches[expected : expected + len(taken)]  # consecutive, in the order of the ranks
-        assert turns == {(len(taken), sum(map(len, taken)))}
+        ends_group = (expected + len(taken)) % per_step == 0 or expected + len(taken) == n
+        assert turns == {(len(taken), sum(map(len, taken)), ends_group)}
         assert len({(expected + index) // per_step for index in range(len(taken))}) == 1
         expected += len(taken)
     assert expected == n
