@@ -47,6 +47,13 @@ def _make_parser() -> argparse.ArgumentParser:
     train.add_argument("file", metavar="FILE")
     train.set_defaults(run=_train, takes_overrides=True)
 
+    folds = commands.add_parser("folds", allow_abbrev=False, help="run a YAML once for each fold, sum up")
+    folds.add_argument("file", metavar="FILE")
+    folds.add_argument("--key", default="fold", help="the YAML's key that runs differ in (fold)")
+    folds.add_argument("--values", default="1,2,3,4,5", metavar="A,B,...", help="its values (1,2,3,4,5)")
+    folds.add_argument("--jobs", type=_positive, default=1, metavar="N", help="runs at a time (1)")
+    folds.set_defaults(run=_folds, takes_overrides=True)
+
     classify = commands.add_parser("classify", help="label audio files with a trained classifier")
     classify.add_argument("run_folder", metavar="RUN")
     classify.add_argument("files", nargs="+", metavar="FILE")
@@ -135,6 +142,18 @@ def _train(options: argparse.Namespace, rest: list[str]) -> int:
         raise UserError(f"{options.file} has no train.py beside it or one folder above")
     # In place of this process: Ctrl-C and SIGTERM must reach the training, and no one who waits for it.
     os.execv(sys.executable, [sys.executable, str(train_file), options.file, *rest])
+
+
+def _folds(options: argparse.Namespace, rest: list[str]) -> int:
+    from speechkit.tasks import run_folds
+    from speechkit.tasks.entry import parse_arguments
+
+    command = parse_arguments([options.file, *rest], "speechkit folds")
+    summary, failed = run_folds(command, options.key, options.values.split(","), options.jobs)
+    print(summary, end="")
+    if failed:
+        print(f"failed: {', '.join(failed)}; the same command runs these again", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _classify(options: argparse.Namespace, rest: list[str]) -> int:

@@ -40,6 +40,9 @@ def make_table(folder: Path, pattern: str) -> str:
     if not paths:
         raise SystemExit(f"{folder}: no results match {pattern}")
     results = [json.loads(path.read_text()) for path in paths]
+    if "runs" in results[0]:
+        rows = [row for path, each in zip(paths, results, strict=True) for row in describe_folds(path, each)]
+        return format_rows(rows)
     if "metrics" in results[0]:
         return format_rows(describe_runs(paths, results))
     return format_rows([flatten(result) for result in results])
@@ -57,11 +60,36 @@ def describe_runs(paths: list[Path], reports: list[dict[str, Any]]) -> list[dict
     return rows
 
 
+def describe_folds(path: Path, summary: dict[str, Any]) -> list[dict[str, str]]:
+    """A row a fold of a `folds.json`, one of their mean, and one of all clips together."""
+    rows = []
+    for run in summary["runs"]:
+        row = {"run": f"{path.stem}, {run['name']}", "test set": f"{summary['dataset']}, {run['n']} clips"}
+        rows.append(row | describe_result(run))
+    mean = {"run": f"mean of {len(rows)}"}
+    pooled = {"run": "all clips"}
+    for name, metric in summary["metrics"].items():
+        column = f"{name}, {metric['unit']}"
+        if metric["deviation"] is not None:
+            mean[column] = f"{metric['mean']:.2f} (deviation {metric['deviation']:.2f})"
+        if metric["pooled"] is not None:
+            pooled[column] = f"{metric['pooled']['value']:.2f} {interval(metric['pooled']['ci95'])}"
+            pooled["test set"] = f"{summary['dataset']}, {metric['pooled']['n']} clips"
+    mean["training, minutes"] = f"{summary['seconds'] / 60:.1f} together"
+    return [*rows, mean, pooled]
+
+
 def describe_run(path: Path, report: dict[str, Any]) -> dict[str, str]:
     row = {
         "run": path.stem,
         "test set": f"{report['dataset']}, {report['subsets'][report['subset']]['n']} clips",
     }
+    return row | describe_result(report)
+
+
+def describe_result(report: dict[str, Any]) -> dict[str, str]:
+    """What a run came to: from its report, or from what a `folds.json` says of it."""
+    row = {}
     row["seed"] = str(report["seed"])
     for name, metric in report["metrics"].items():
         row[f"{name}, {metric['unit']}"] = f"{metric['value']:.2f} {interval(metric['ci95'])}"

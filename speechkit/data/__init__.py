@@ -1,8 +1,20 @@
 """Lhotse cuts to batches: manifests, the sequence of batches, augmentation of cuts, synthetic corpora."""
 
 from speechkit.data.batches import Batch, CutBatches, Skipped
+from speechkit.data.corpus import (
+    Clip,
+    check_labels,
+    find_audio,
+    find_folder,
+    make_cuts,
+    match_names,
+    prepare_once,
+    read_infos,
+)
+from speechkit.data.csv_table import read_table
 from speechkit.data.download import run_download
 from speechkit.data.manifest import read_cuts, write_cuts
+from speechkit.data.own import prepare_folder, prepare_table
 from speechkit.data.sharding import Sharded, write_shards
 from speechkit.data.speech_commands import (
     SILENCE,
@@ -15,6 +27,7 @@ from speechkit.data.speech_commands import (
 )
 from speechkit.data.speech_commands_lists import SPEECH_COMMANDS_LISTS, read_speech_commands_lists
 from speechkit.data.speech_commands_synthesis import synthesize_speech_commands
+from speechkit.data.splitting import split_clips
 from speechkit.data.transforms import FixDuration, Gain, Noise, Speed, TimeShift
 
 __all__ = [
@@ -22,6 +35,7 @@ __all__ = [
     "UNKNOWN",
     "SPEECH_COMMANDS_LISTS",
     "Batch",
+    "Clip",
     "CutBatches",
     "FixDuration",
     "Gain",
@@ -30,14 +44,25 @@ __all__ = [
     "Skipped",
     "Speed",
     "TimeShift",
+    "check_labels",
     "cut_silence",
     "draw_unknown",
+    "find_audio",
+    "find_folder",
+    "make_cuts",
+    "match_names",
     "part_of_noise",
+    "prepare_folder",
+    "prepare_once",
+    "prepare_table",
     "random_subset",
     "read_cuts",
+    "read_infos",
     "read_speech_commands_lists",
+    "read_table",
     "run_download",
     "speech_commands_labels",
+    "split_clips",
     "synthesize_speech_commands",
     "write_cuts",
     "write_shards",

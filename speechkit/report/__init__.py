@@ -1,6 +1,7 @@
 """Run folders -> text, JSON and one-file HTML with plots and audio. Reads files only, never torch."""
 
 from speechkit.report.clips import choose_worst, write_clip, write_clips
+from speechkit.report.folds import write_folds
 from speechkit.report.formats import (
     SCHEMA,
     read_events,
@@ -34,6 +35,7 @@ __all__ = [
     "write_atomic",
     "write_clip",
     "write_clips",
+    "write_folds",
     "write_json",
     "write_log_csv",
     "write_records",

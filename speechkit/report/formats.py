@@ -131,6 +131,32 @@ FORMATS: dict[str, Any] = {
         "overrides": dict,
     },
 }
+FORMATS["folds"] = {
+    "schema": SCHEMA,
+    "task": str,
+    "dataset": (str, None),
+    "subset": str,
+    "key": str,
+    "runs": [
+        {
+            "name": str,
+            "n": COUNT,
+            "metrics": MapOf(_METRIC),
+            **{
+                key: FORMATS["report"][key]
+                for key in ("parameters", "seconds", "n_epochs", "best_epoch", "seed", "commit", "skipped")
+            },
+            "hparams_sha256": str,
+        }
+    ],
+    "failed": [str],
+    "metrics": MapOf(
+        {"unit": str, "mean": (NUMBER, None), "deviation": (NUMBER, None), "pooled": (_METRIC, None)}
+    ),
+    "seconds": AMOUNT,
+    "versions": _VERSIONS,
+    "device": str,
+}
 
 # What a task's records hold besides, where the utterance was not skipped.
 TASK_RECORDS: dict[str, Any] = {

@@ -35,7 +35,7 @@ def build_report(run: Run, measures: dict[str, Measure]) -> dict[str, Any]:
 
 def _describe_subset(records: list[dict], measures: dict[str, Measure]) -> dict[str, Any]:
     counted = [record for record in records if record["skipped"] is None]
-    metrics = {name: _describe_metric(measure, counted) for name, measure in measures.items()}
+    metrics = {name: describe_metric(measure, counted) for name, measure in measures.items()}
     return {
         "metrics": {name: metric for name, metric in metrics.items() if metric["n"] or not counted},
         "skipped": dict(Counter(record["skipped"] for record in records if record["skipped"] is not None)),
@@ -44,7 +44,8 @@ def _describe_subset(records: list[dict], measures: dict[str, Measure]) -> dict[
     }
 
 
-def _describe_metric(measure: Measure, records: list[dict]) -> dict[str, Any]:
+def describe_metric(measure: Measure, records: list[dict]) -> dict[str, Any]:
+    """A figure over records that were not skipped, as `report.json` holds it."""
     interval = measure.interval(records, None)
     metric = {
         "value": _finite(interval.value * measure.scale),

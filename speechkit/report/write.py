@@ -14,6 +14,11 @@ VIEWS = {"classification": classification.VIEW}
 _PLAIN = View({}, lambda run, subset, budget: [])
 
 
+def find_view(task: str) -> View:
+    """What is measured and shown of a task."""
+    return VIEWS.get(task, _PLAIN)
+
+
 def write_report(run_folder: str | Path) -> Path:
     """Write `report.json` and `report.html` into a run folder, from what stands in it alone.
 
@@ -26,7 +31,7 @@ def write_report(run_folder: str | Path) -> Path:
     from speechkit.report.page import render_page  # jinja2, which a summary does not need
 
     run = read_run(run_folder)
-    view = VIEWS.get(run.description["task"], _PLAIN)
+    view = find_view(run.description["task"])
     report = build_report(run, view.measures)
     write_json(run.folder / "report.json", report, "report")
     page = run.folder / "report.html"
@@ -37,4 +42,4 @@ def write_report(run_folder: str | Path) -> Path:
 def summarize(run_folder: str | Path) -> str:
     """The report of a run folder as plain text of at most 80 columns."""
     run = read_run(run_folder)
-    return format_report(build_report(run, VIEWS.get(run.description["task"], _PLAIN).measures))
+    return format_report(build_report(run, find_view(run.description["task"]).measures))

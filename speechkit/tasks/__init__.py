@@ -2,6 +2,16 @@
 
 from speechkit.tasks.classification import Classification, Classifier, Prediction
 from speechkit.tasks.entry import check_build, main
+from speechkit.tasks.folds import run_folds
 from speechkit.tasks.load import classify_file, load
 
-__all__ = ["Classification", "Classifier", "Prediction", "check_build", "classify_file", "load", "main"]
+__all__ = [
+    "Classification",
+    "Classifier",
+    "Prediction",
+    "check_build",
+    "classify_file",
+    "load",
+    "main",
+    "run_folds",
+]

@@ -162,3 +162,29 @@ def test_the_projects_own_tables_are_up_to_date() -> None:
     command = [sys.executable, PROJECT / "tools" / "write_tables.py", "--check"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_folds_have_a_row_each_one_of_their_mean_and_one_of_all(tool: ModuleType, tmp_path: Path) -> None:
+    runs = [
+        {key: value for key, value in make_report(accuracy).items() if key not in ("subset", "subsets")}
+        | {"name": f"fold-{fold}", "n": 50}
+        for fold, accuracy in ((1, 70.0), (2, 80.0))
+    ]
+    pooled = {"value": 75.0, "ci95": [66.0, 83.0], "n": 100}
+    metrics = {"accuracy": {"unit": "%", "mean": 75.0, "deviation": 7.07107, "pooled": pooled}}
+    summary = {"dataset": "ESC", "runs": runs, "metrics": metrics, "seconds": 1260.0}
+    (tmp_path / "esc10.json").write_text(json.dumps(summary))
+    header, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in tool.make_table(tmp_path, "esc10.json").splitlines()
+    ]
+    cells = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [row["run"] for row in cells] == ["esc10, fold-1", "esc10, fold-2", "mean of 2", "all clips"]
+    assert [row["accuracy, %"] for row in cells] == [
+        "70.00 [68.00, 71.00]",
+        "80.00 [78.00, 81.00]",
+        "75.00 (deviation 7.07)",
+        "75.00 [66.00, 83.00]",
+    ]
+    assert [row["test set"] for row in cells] == ["ESC, 50 clips", "ESC, 50 clips", "", "ESC, 100 clips"]
+    assert cells[2]["training, minutes"] == "21.0 together"
