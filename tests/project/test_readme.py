@@ -21,7 +21,7 @@ FENCE = re.compile(r"^```(?P<kind>[^\n`]*)\n(?P<body>.*?)^```\s*$", re.MULTILINE
 # Words in capitals stand for what the reader fills in.
 STAND_IN = re.compile(r"^[A-Z][A-Z0-9_]*(\.\.\.)?$")
 PLAIN = {"git", "export", "ls", "open", "xdg-open", "tail", "pip", ".ci/run", "source"}
-OVERRIDABLE = {"train", "check", "show", "evaluate", "find-lr", "tune", "sweep"}
+OVERRIDABLE = {"train", "check", "show", "evaluate", "find-lr", "tune", "sweep", "folds"}
 
 
 def documents() -> list[Path]:
