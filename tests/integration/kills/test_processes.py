@@ -83,7 +83,7 @@ def test_more_kills_of_two_processes(experiment: Experiment, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("--n_epochz", "3"), "n_epochz"),
+        (("--n_epochz", "3"), "no key 'n_epochz'"),
         (("--train_data.unreadable", "stop"), "cannot be used"),
     ],
 )
