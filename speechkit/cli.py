@@ -125,6 +125,8 @@ def _check_file(file: str, overrides: list[str], options: argparse.Namespace) ->
     mistakes = [problem for problem in problems if not problem.warning]
     if mistakes:
         raise UserErrors(UserError(each.message, place=each.place, key=each.key) for each in mistakes)
+    if schema is not None:
+        _check_source(config.read(file, overrides, schema=schema))
     if options.build:
         if train_file is None:
             raise UserError(
@@ -134,6 +136,15 @@ def _check_file(file: str, overrides: list[str], options: argparse.Namespace) ->
 
         check_build(train_file, file, overrides, trust=options.trust_config)
     return len(warnings)
+
+
+def _check_source(document: config.Document) -> None:
+    """The run that a new one begins from must be there; whether its weights fit shows by building."""
+    source = document.resolved().get("init_from")
+    if isinstance(source, str) and not Path(source).expanduser().is_dir():
+        expected = "the output folder of a training run, or one of its checkpoints"
+        place = document.place("init_from")
+        raise UserError(f"there is no folder {source}", expected=expected, place=place, key="init_from")
 
 
 def _train(options: argparse.Namespace, rest: list[str]) -> int:

@@ -53,6 +53,14 @@ def seeded() -> None:
         torch.default_generator.manual_seed(0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where runs of the tests keep what they know of the user: not among what the user's own runs do."""
+    folder = tmp_path_factory.mktemp("state")
+    os.environ["XDG_STATE_HOME"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real corpora: the environment variable SPEECHKIT_DATA, by default ../shared/data."""

@@ -45,6 +45,9 @@ FORMATS: dict[str, Any] = {
         "device": str,
         "started": (str, NUMBER),
         "overrides": dict,
+        "recipe_sha256?": (MapOf((str, None)), None),
+        "recipe_signature?": (str, None),
+        "init_from?": ({"path": str, "checkpoint": str, "sha256": str}, None),
     },
     "step": {
         "kind": "step",
@@ -129,6 +132,7 @@ FORMATS: dict[str, Any] = {
         "device": str,
         "started": (str, NUMBER),
         "overrides": dict,
+        "init_from?": {"checkpoint": str, "sha256": str},
     },
 }
 FORMATS["folds"] = {

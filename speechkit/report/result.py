@@ -1,6 +1,7 @@
 """What a run came to: the content of `report.json`."""
 
 import math
+import re
 from collections import Counter
 from typing import Any
 
@@ -8,6 +9,10 @@ from speechkit.report.formats import SCHEMA
 from speechkit.report.run import Run
 from speechkit.report.view import Measure
 from speechkit.stats import Interval
+
+PATH_KEYS = ("data_folder", "output_folder", "manifest_folder", "init_from")
+# A path from the root or a home folder, also within a list: after nothing, a space, a bracket or a quote.
+PATH = re.compile(r"""(?:^|[\s\[{(,:='"])(?:/(?=\S)|~\w*/|[A-Za-z]:\\)""")
 
 
 def build_report(run: Run, measures: dict[str, Measure]) -> dict[str, Any]:
@@ -29,8 +34,35 @@ def build_report(run: Run, measures: dict[str, Measure]) -> dict[str, Any]:
         "multiply_adds": model.get("multiply_adds"),
         **_describe_time(run.epochs),
         **{key: description[key] for key in taken},
-        "overrides": description["overrides"],
+        "overrides": hide_paths(description["overrides"]),
+        **_describe_origin(description),
     }
+
+
+def hide_paths(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Overrides without places on a machine: a published report tells what was done, not where.
+
+    >>> hide_paths({"seed": "3", "data_folder": "corpus", "valid_data.manifest": "/home/me/valid.jsonl"})
+    {'seed': '3', 'data_folder': '(path)', 'valid_data.manifest': '(path)'}
+    """
+    return {
+        key: "(path)" if key.split(".")[-1] in PATH_KEYS or _holds_path(value) else value
+        for key, value in overrides.items()
+    }
+
+
+def _holds_path(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_path(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(map(_holds_path, value))
+    return isinstance(value, str) and PATH.search(value) is not None
+
+
+def _describe_origin(description: dict[str, Any]) -> dict[str, Any]:
+    """The weights that a training began with, by their sum."""
+    began = description.get("init_from")
+    return {"init_from": {name: began[name] for name in ("checkpoint", "sha256")}} if began else {}
 
 
 def _describe_subset(records: list[dict], measures: dict[str, Measure]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from speechkit.ops.random import derive_seed, seed_torch
 from speechkit.ops.sharing import ALL, Share
 from speechkit.tasks.assembly import make_brain, placed, refuse_nulls
 from speechkit.tasks.dry_run import WhereIs, dry_run
+from speechkit.tasks.initialize import initialize
 from speechkit.tasks.recipe import import_brain, importing_only, is_imported_only, prepare
 from speechkit.tasks.results import evaluate_subsets
 from speechkit.tasks.run_folder import clear_run, describe_run, examine_run, locked
@@ -108,18 +109,19 @@ def run_experiment(
         if "--debug" in command.flags:
             _shorten(brain)
         model = dry_run(brain, _finder(built))
+        anew = bool(command.flags & {"--restart", "--debug"})
+        beginning = initialize(brain, anew=anew)
         with locked(brain.output_folder) if processes.is_main else nullcontext():
             if processes.is_main:
-                anew = bool(command.flags & {"--restart", "--debug"})
                 if not anew:
-                    brain.recorder.fingerprint = examine_run(brain, document)
+                    brain.recorder.fingerprint = examine_run(brain, document, beginning)
                 flags = {"download": True} if "--download" in command.flags else {}
                 prepare(train_file, built.values | flags, schema)
                 brain.recorder.data_digest = brain.train_data.digest()
                 if anew:  # only now: a run must not be lost for a mistyped data_folder
                     clear_run(brain.output_folder)
-                    brain.recorder.fingerprint = examine_run(brain, document)
-                describe_run(brain, document, model, train_file)
+                    brain.recorder.fingerprint = examine_run(brain, document, beginning)
+                describe_run(brain, document, model, train_file, beginning)
             processes.wait_for_main("the run folder is open")
             brain.fit()
             evaluate_subsets(brain)
@@ -139,6 +141,7 @@ def check_build(
     document, built, brain = _build(brain_class, train_file, command, schema, trust)
     with placed(document):
         dry_run(brain, _finder(built))
+        initialize(brain, anew=True)
 
 
 def _explain_and_exit(error: Exception) -> None:

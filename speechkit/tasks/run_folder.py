@@ -9,19 +9,22 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from speechkit import config, report
 from speechkit.errors import UserError
+from speechkit.tasks.initialize import Beginning, combine, other_beginning, recorded_source
+from speechkit.tasks.ownership import sign
 from speechkit.training import Brain, append_event
 
 PACKAGES = ("speechkit", "torch", "torchaudio", "lhotse", "numpy")
 LENGTHS = ("n_epochs", "n_steps")
 RUN_FILES = (
     "hparams.yaml", "run.json", "log.jsonl", "log.csv", "events.jsonl", "model.json", "report.json",
-    "report.html", "checkpoints", "predictions", "clips",
+    "report.html", "checkpoints", "predictions", "clips", "evaluations",
 )  # fmt: skip
 
 
@@ -50,16 +53,20 @@ def clear_run(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def examine_run(brain: Brain, document: config.Document) -> str:
+def examine_run(brain: Brain, document: config.Document, beginning: Beginning | None = None) -> str:
     """The fingerprint of the experiment; refused when the Brain's folder holds another one."""
-    free_keys = _free_keys(brain, document)
-    fingerprint = document.fingerprint(free_keys)
     if _has_trained(brain.output_folder):
-        return _same_experiment(brain.output_folder, document, free_keys, fingerprint)
-    return fingerprint
+        return _same_experiment(brain.output_folder, document, _free_keys(brain, document), beginning)
+    return combine(document.fingerprint(_free_keys(brain, document)), beginning)
 
 
-def describe_run(brain: Brain, document: config.Document, model: dict[str, Any], train_file: Path) -> None:
+def describe_run(
+    brain: Brain,
+    document: config.Document,
+    model: dict[str, Any],
+    train_file: Path,
+    beginning: Beginning | None = None,
+) -> None:
     """Write what is known of a run before its first step: hparams.yaml, model.json, run.json."""
     folder = brain.output_folder
     text = document.dump()
@@ -69,7 +76,7 @@ def describe_run(brain: Brain, document: config.Document, model: dict[str, Any],
         "schema": report.SCHEMA,
         "task": brain.task,
         "dataset": _dataset(train_file),
-        "recipe": str(train_file),
+        **identify_recipe(train_file),
         "seed": brain.seed,
         "hparams_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "fingerprint": brain.recorder.fingerprint,
@@ -79,9 +86,23 @@ def describe_run(brain: Brain, document: config.Document, model: dict[str, Any],
         "device": str(brain.device),
         "started": _first_start(folder),
         "overrides": document.overrides,
+        "init_from": _source(folder, beginning),
     }
     report.write_json(folder / "run.json", run, "run")
     append_event(folder, "started", overrides=document.overrides)
+    if beginning is not None and beginning.matches is not None:
+        append_event(folder, "initialized", **beginning.event())
+
+
+def identify_recipe(train_file: Path) -> dict[str, Any]:
+    """Which files a run was trained by: their path, their sums, and that it was this user who ran them."""
+    files = {"train.py": train_file, "prepare.py": config.find_prepare_file(train_file)}
+    sums = {
+        name: hashlib.sha256(file.read_bytes()).hexdigest() if file and file.is_file() else None
+        for name, file in files.items()
+    }
+    recipe = str(train_file)
+    return {"recipe": recipe, "recipe_sha256": sums, "recipe_signature": sign(recipe)}
 
 
 def find_commit(folder: Path) -> dict[str, Any] | None:
@@ -110,14 +131,18 @@ def _has_trained(folder: Path) -> bool:
 
 
 def _same_experiment(
-    folder: Path, document: config.Document, free_keys: Sequence[str], fingerprint: str
+    folder: Path, document: config.Document, free_keys: Sequence[str], beginning: Beginning | None
 ) -> str:
     """The fingerprint that the folder's run began with; an error if it is another experiment's."""
     # As it was computed then: hparams.yaml knows no more which values were made from free keys.
     before = report.read_json(folder / "run.json", "run")["fingerprint"]
     old = config.read(folder / "hparams.yaml").resolved()
-    differences = document.differences(old, free_keys)
-    if before != fingerprint and differences:
+    source = recorded_source(folder)
+    fingerprint = combine(document.fingerprint(free_keys), None if source is None else Beginning(source))
+    differences = document.differences(old, free_keys) if before != fingerprint else []
+    if began := other_beginning(folder, beginning):
+        differences.append(began)
+    if differences:
         listed = "\n  ".join(differences)
         raise UserError(
             f"{folder} holds another experiment:\n  {listed}",
@@ -140,6 +165,14 @@ def _check_writable(folder: Path) -> None:
             expected="a folder that may be written, or one that can be made",
             key="output_folder",
         ) from error
+
+
+def _source(folder: Path, beginning: Beginning | None) -> dict[str, str] | None:
+    """Of a run that goes on, the weights that it began with, whatever its source holds now."""
+    if beginning is None:
+        return None
+    then = recorded_source(folder) if beginning.matches is None else None
+    return asdict(then or beginning.source)
 
 
 def _first_start(folder: Path) -> float:

@@ -41,7 +41,7 @@ def test_the_run_is_described(run_folder: Path, fake) -> None:
     assert report["skipped"] == {"unreadable": 1}
     assert report["skipped_in_training"] == {"steps_nonfinite": 1, "utterances": {"unreadable": 24}}
     assert report["commit"] == {"hash": fake.make_description()["commit"]["hash"], "dirty": True}
-    for key in ("task", "dataset", "parameters", "seed", "hparams_sha256", "versions", "device", "overrides"):
+    for key in ("task", "dataset", "parameters", "seed", "hparams_sha256", "versions", "device"):
         assert report[key] == fake.make_description()[key]
     assert (report["trainable"], report["multiply_adds"]) == (9232, 3023120)
 
@@ -215,3 +215,28 @@ def test_the_page_does_not_grow_with_the_utterances(tmp_path: Path, fake) -> Non
     # Nothing of the page grows with the utterances, so a few of them show it.
     assert page.stat().st_size < 2_000_000
     assert json.loads((folder / "report.json").read_text())["subsets"]["test"]["n"] == 5_000
+
+
+def test_a_report_tells_no_path_of_the_machine(run_folder: Path) -> None:
+    """It is published; `run.json`, beside it, stays at home and keeps them."""
+    path = run_folder / "run.json"
+    given = {
+        "data_folder": "corpus",
+        "output_folder": "/home/someone/runs/1",
+        "train_data.manifest": "/home/someone/train.jsonl",
+        "musan": "~/noise",
+        "lists": "[a, /home/someone/b]",
+        "nested": {"deep": ["x", "/home/someone/c"]},
+        "n_epochs": 12,
+        "share": "1 / 2",
+        "nothing": "~",
+        "recipe": "!include:../pieces/a.yaml",
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"overrides": given}))
+    told = read_report(run_folder)["overrides"]
+    assert list(told) == list(given)
+    kept = {key for key in given if told[key] == given[key]}
+    assert kept == {"n_epochs", "share", "nothing", "recipe"}
+    assert {told[key] for key in given if key not in kept} == {"(path)"}
+    assert "someone" not in (run_folder / "report.json").read_text()
+    assert read_run(run_folder).description["overrides"] == given
