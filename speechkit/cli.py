@@ -54,6 +54,15 @@ def _make_parser() -> argparse.ArgumentParser:
     folds.add_argument("--jobs", type=_positive, default=1, metavar="N", help="runs at a time (1)")
     folds.set_defaults(run=_folds, takes_overrides=True)
 
+    evaluate = commands.add_parser(
+        "evaluate", allow_abbrev=False, help="report on a run's weights, on other data or once more"
+    )
+    evaluate.add_argument("run_folder", metavar="RUN")
+    evaluate.add_argument("--name", help="of the evaluation; by default that of the data folder")
+    evaluate.add_argument("--recipe", metavar="FOLDER", help="of the train.py to use, if not the run's own")
+    evaluate.add_argument("--trust-config", action="store_true", help="allow names off the allow-list")
+    evaluate.set_defaults(run=_evaluate, takes_overrides=True)
+
     classify = commands.add_parser("classify", help="label audio files with a trained classifier")
     classify.add_argument("run_folder", metavar="RUN")
     classify.add_argument("files", nargs="+", metavar="FILE")
@@ -165,6 +174,18 @@ def _folds(options: argparse.Namespace, rest: list[str]) -> int:
     if failed:
         print(f"failed: {', '.join(failed)}; the same command runs these again", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _evaluate(options: argparse.Namespace, rest: list[str]) -> int:
+    from speechkit import report
+    from speechkit.tasks import evaluate_run
+
+    page = evaluate_run(
+        options.run_folder, rest, name=options.name, recipe=options.recipe, trust=options.trust_config
+    )
+    print(report.summarize(page.parent))
+    print(f"report: {page}")
+    return 0
 
 
 def _classify(options: argparse.Namespace, rest: list[str]) -> int:

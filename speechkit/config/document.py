@@ -23,7 +23,7 @@ from speechkit.config.nodes import (
     dotted,
     walk,
 )
-from speechkit.config.overrides import Override, add_key, apply_override, read_overrides
+from speechkit.config.overrides import COMMAND_LINE, Override, add_key, apply_override, read_overrides
 from speechkit.config.references import FINDER, Resolver
 from speechkit.config.text import compose
 from speechkit.errors import Place, suggest
@@ -71,6 +71,25 @@ class Document:
         """The tree of plain values; a call is `{"!new:speechkit.nnet.Linear": arguments}`."""
         done: dict[int, Any] = {}
         return {key: _plain(self.root.entries[key], done) for key in self.keys()}
+
+    def put(self, key: str, value: Any) -> None:
+        """Give a top-level key another plain value. What was made from the old one stays as it is."""
+        node = self.root.entries.get(key)
+        place, path = (self.place(key), (key,)) if node is None else (node.place, node.path)
+        self.root.entries[key] = Scalar(place, path, value, str(value))
+
+    def move_paths(self, before: str, now: str, within: str = "") -> None:
+        """Let texts that name a folder, or what lies in it, name it at another place.
+
+        within: a top-level key, at or below which alone it is done. What was overridden stays as given.
+        """
+        root = self.root if not within else self.root.entries.get(within)
+        folder = before.rstrip("/")
+        for node in walk(root) if root is not None and folder else ():
+            if not isinstance(node, Scalar) or node.place.file == COMMAND_LINE:
+                continue
+            if isinstance(text := node.value, str) and (text == folder or text.startswith(f"{folder}/")):
+                node.value = node.text = now + text[len(folder) :]
 
     def dump(self) -> str:
         """The YAML as resolved, with overrides and includes in it; it loads again alone."""

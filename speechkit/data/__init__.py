@@ -1,6 +1,7 @@
 """Lhotse cuts to batches: manifests, the sequence of batches, augmentation of cuts, synthetic corpora."""
 
 from speechkit.data.batches import Batch, CutBatches, Skipped
+from speechkit.data.clips import read_clips
 from speechkit.data.corpus import (
     Clip,
     check_labels,
@@ -56,6 +57,7 @@ __all__ = [
     "prepare_once",
     "prepare_table",
     "random_subset",
+    "read_clips",
     "read_cuts",
     "read_infos",
     "read_speech_commands_lists",

@@ -29,6 +29,18 @@ _METRIC = {
 _SUBSET = {"metrics": MapOf(_METRIC), "skipped": MapOf(COUNT), "n": COUNT, "seconds": AMOUNT}
 _COMMIT = ({"hash": (str, None), "dirty": (bool, None)}, None)
 _VERSIONS = MapOf((str, None))
+# What an evaluation of a run's weights, later or on other data, has that the run has not.
+_EVALUATION = {
+    "name": str,
+    "checkpoint": str,
+    "weights_sha256": str,
+    "recipe_changed": MapOf((bool, None)),
+    "commit": _COMMIT,
+    "versions": _VERSIONS,
+    "device": str,
+    "started": (str, NUMBER),
+    "overrides": dict,
+}
 
 FORMATS: dict[str, Any] = {
     "run": {
@@ -48,6 +60,7 @@ FORMATS: dict[str, Any] = {
         "recipe_sha256?": (MapOf((str, None)), None),
         "recipe_signature?": (str, None),
         "init_from?": ({"path": str, "checkpoint": str, "sha256": str}, None),
+        "evaluation?": _EVALUATION,
     },
     "step": {
         "kind": "step",
@@ -133,6 +146,7 @@ FORMATS: dict[str, Any] = {
         "started": (str, NUMBER),
         "overrides": dict,
         "init_from?": {"checkpoint": str, "sha256": str},
+        "evaluation?": _EVALUATION,
     },
 }
 FORMATS["folds"] = {

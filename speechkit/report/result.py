@@ -60,9 +60,13 @@ def _holds_path(value: Any) -> bool:
 
 
 def _describe_origin(description: dict[str, Any]) -> dict[str, Any]:
-    """The weights that a training began with, by their sum."""
-    began = description.get("init_from")
-    return {"init_from": {name: began[name] for name in ("checkpoint", "sha256")}} if began else {}
+    """The weights that a training began with, by their sum; what an evaluation has of its own."""
+    origin: dict[str, Any] = {}
+    if began := description.get("init_from"):
+        origin["init_from"] = {name: began[name] for name in ("checkpoint", "sha256")}
+    if evaluation := description.get("evaluation"):
+        origin["evaluation"] = evaluation | {"overrides": hide_paths(evaluation["overrides"])}
+    return origin
 
 
 def _describe_subset(records: list[dict], measures: dict[str, Measure]) -> dict[str, Any]:

@@ -95,6 +95,8 @@ def format_commit(commit: dict[str, Any] | None) -> str:
 def format_report(report: dict[str, Any]) -> str:
     """The text of a `report.json`."""
     title = f"{report['task']} on {report['dataset'] or 'unnamed data'}"
+    if "evaluation" in report:
+        title += f", evaluation {report['evaluation']['name']}"
     lines = [title, "=" * len(title)]
     for name, subset in report["subsets"].items():
         lines += _describe_subset(name, subset)
@@ -119,7 +121,9 @@ def _describe_run(report: dict[str, Any]) -> list[tuple[str, str]]:
     best = f", best {report['best_epoch']}" if report["best_epoch"] is not None else ""
     in_training = report["skipped_in_training"]
     per_epoch = report["seconds_per_epoch"]
+    evaluation = report.get("evaluation")
     return [
+        *([("weights", f"{evaluation['checkpoint']} of the run")] if evaluation else []),
         ("parameters", f"{report['parameters']:,}"),
         ("epochs", f"{report['n_epochs']}{best}"),
         (

@@ -2,6 +2,7 @@
 
 from speechkit.tasks.classification import Classification, Classifier, Prediction
 from speechkit.tasks.entry import check_build, main
+from speechkit.tasks.evaluate import evaluate_run
 from speechkit.tasks.folds import run_folds
 from speechkit.tasks.load import classify_file, load
 
@@ -11,6 +12,7 @@ __all__ = [
     "Prediction",
     "check_build",
     "classify_file",
+    "evaluate_run",
     "load",
     "main",
     "run_folds",

@@ -3,11 +3,31 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from speechkit import config
 from speechkit.errors import UserError, UserErrors
-from speechkit.training import Brain
+from speechkit.ops.random import derive_seed, seed_torch
+from speechkit.tasks.dry_run import WhereIs
+from speechkit.tasks.recipe import importing_only
+from speechkit.training import Brain, choose_device
+
+
+def build_brain(
+    brain_class: type[Brain], train_file: Path, document: config.Document, *, trust: bool
+) -> tuple[config.Built, Brain]:
+    """All objects of a document, and the Brain made of them."""
+    # Initial weights are drawn while building: from the YAML's own seed.
+    seed_torch(derive_seed(document.resolved().get("seed", 0), "build"), choose_device("cpu"))
+    with importing_only():  # the YAML may name classes of train.py itself
+        built = config.build(document, trust=trust, recipe_folder=train_file.parent)
+    return built, make_brain(brain_class, built.values)
+
+
+def finder(built: config.Built) -> WhereIs:
+    """Where in the YAML the modules stand."""
+    return lambda name, *children: built.place_of(built.values["modules"][name], *children)
 
 
 def make_brain(brain_class: type[Brain], values: Mapping[str, Any]) -> Brain:

@@ -9,15 +9,14 @@ from typing import Any
 
 from speechkit import config, report
 from speechkit.errors import UserError, UserErrors, explain_system_error, report_and_exit
-from speechkit.ops.random import derive_seed, seed_torch
 from speechkit.ops.sharing import ALL, Share
-from speechkit.tasks.assembly import make_brain, placed, refuse_nulls
-from speechkit.tasks.dry_run import WhereIs, dry_run
+from speechkit.tasks.assembly import build_brain, finder, placed, refuse_nulls
+from speechkit.tasks.dry_run import dry_run
 from speechkit.tasks.initialize import initialize
-from speechkit.tasks.recipe import import_brain, importing_only, is_imported_only, prepare
+from speechkit.tasks.recipe import import_brain, is_imported_only, prepare
 from speechkit.tasks.results import evaluate_subsets
 from speechkit.tasks.run_folder import clear_run, describe_run, examine_run, locked
-from speechkit.training import Brain, Interrupted, choose_device
+from speechkit.training import Brain, Interrupted
 from speechkit.training.bar import say
 from speechkit.training.processes import (
     Processes,
@@ -108,7 +107,7 @@ def run_experiment(
     with placed(document):
         if "--debug" in command.flags:
             _shorten(brain)
-        model = dry_run(brain, _finder(built))
+        model = dry_run(brain, finder(built))
         anew = bool(command.flags & {"--restart", "--debug"})
         beginning = initialize(brain, anew=anew)
         with locked(brain.output_folder) if processes.is_main else nullcontext():
@@ -140,7 +139,7 @@ def check_build(
     command = Command(Path(hparams), frozenset(), tuple(overrides))
     document, built, brain = _build(brain_class, train_file, command, schema, trust)
     with placed(document):
-        dry_run(brain, _finder(built))
+        dry_run(brain, finder(built))
         initialize(brain, anew=True)
 
 
@@ -171,15 +170,7 @@ def _build(
     document = config.read(command.hparams, command.overrides, schema=schema)
     with placed(document):
         refuse_nulls(document, schema)
-        # Initial weights are drawn while building: from the YAML's own seed.
-        seed_torch(derive_seed(document.resolved().get("seed", 0), "build"), choose_device("cpu"))
-        with importing_only():  # the YAML may name classes of train.py itself
-            built = config.build(document, trust=trust, recipe_folder=train_file.parent)
-        return document, built, make_brain(brain_class, built.values)
-
-
-def _finder(built: config.Built) -> WhereIs:
-    return lambda name, *children: built.place_of(built.values["modules"][name], *children)
+        return document, *build_brain(brain_class, train_file, document, trust=trust)
 
 
 def _shorten(brain: Brain) -> None:
@@ -194,6 +185,8 @@ class _FirstBatches:
 
     def __init__(self, data: Any) -> None:
         self._data = data
+        if hasattr(data, "manifest"):  # clips are read from it
+            self.manifest, self.sample_rate = data.manifest, data.sample_rate
 
     def iterate(self, seed: int, epoch: int, skip: int = 0, share: Share = ALL) -> Any:
         for index, batch in enumerate(self._data.iterate(seed, epoch, skip, share), start=1):

@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from speechkit import report
 from speechkit.errors import UserError
 from speechkit.tasks.weights import read_folder
 from speechkit.training import Brain, CheckpointFolder
-from speechkit.training.bar import say
+from speechkit.training.checkpoint import own_tensors
+from speechkit.training.parallel import like
 
 KEY = "init_from"
 N_SHOWN = 12  # differences on the terminal; events.jsonl holds all
@@ -74,27 +74,23 @@ def initialize(brain: Brain, *, anew: bool = False) -> Beginning | None:
         expected = "a run whose modules share names and shapes with this one's"
         raise UserError(f"nothing in {path} fits: {_first(matches)}", expected=expected, key=KEY)
     for line in _describe(matches, source, brain.modules):
-        say(line)
+        brain.recorder.say(line)
     return Beginning(source, matches)
 
 
-@torch.no_grad()
 def load_matching(modules: nn.Module, saved: dict[str, Tensor]) -> Matches:
-    """Copy the tensors that have a namesake of the same shape in `modules`; the others stay as they are."""
+    """Take the tensors that have a namesake of the same shape in `modules`; the others stay as they are."""
     found = Matches()
-    own = modules.state_dict()
+    own = own_tensors(modules)  # without second names of tied weights, which no checkpoint has
     for name, tensor in own.items():
         if name not in saved:
             found.only_here.append(name)
         elif saved[name].shape != tensor.shape:
             found.other_shape[name] = f"{tuple(saved[name].shape)} there, {tuple(tensor.shape)} here"
         else:
-            tensor.copy_(saved[name])
             found.matched.append(name)
-    # A second name of tied weights is in no checkpoint.
-    taken = {own[name].data_ptr() for name in found.matched}
-    found.only_here = [name for name in found.only_here if own[name].data_ptr() not in taken]
     found.only_there = [name for name in saved if name not in own]
+    modules.load_state_dict({name: like(saved[name], own[name]) for name in found.matched}, strict=False)
     return found
 
 
@@ -131,7 +127,7 @@ def _first(found: Matches) -> str:
 
 
 def _describe(found: Matches, source: Source, modules: nn.Module) -> list[str]:
-    sizes = {name: tensor.numel() for name, tensor in modules.state_dict().items()}
+    sizes = {name: tensor.numel() for name, tensor in own_tensors(modules).items()}
     n_taken = sum(sizes[name] for name in found.matched)
     lines = [
         f"{KEY} {source.path}, {source.checkpoint}: {len(found.matched)} of {len(sizes)} tensors match "

@@ -1,10 +1,7 @@
 """After training: every test subset evaluated, its records and worst clips written."""
 
-from typing import Any
-
-import soundfile
-
 from speechkit import report
+from speechkit.data import read_clips
 from speechkit.training import Brain, Stage
 
 N_CLIPS = 20
@@ -24,17 +21,8 @@ def evaluate_subsets(brain: Brain) -> None:
         report.write_records(
             brain.output_folder / "predictions" / f"{subset}.jsonl", complete, task=brain.task
         )
-        worst = report.choose_worst(complete, N_CLIPS)
-        report.write_clips(brain.output_folder, subset, _read_clips(worst))
+        worst = [record["id"] for record in report.choose_worst(complete, N_CLIPS)]
+        if hasattr(data, "manifest"):
+            clips = read_clips(data.manifest, worst, data.sample_rate)
+            report.write_clips(brain.output_folder, subset, clips)
     brain.recorder.note("finished")
-
-
-def _read_clips(records: list[dict[str, Any]]) -> list[tuple[str, Any, int]]:
-    clips = []
-    for record in records:
-        try:
-            samples, sample_rate = soundfile.read(record["audio"] or "", dtype="float32", always_2d=True)
-        except (OSError, soundfile.SoundFileError):  # audio in memory, or gone since it was heard
-            continue
-        clips.append((record["id"], samples.mean(1), sample_rate))
-    return clips

@@ -81,7 +81,7 @@ def describe_run(
         "hparams_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "fingerprint": brain.recorder.fingerprint,
         "commit": find_commit(train_file.parent),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": find_versions(),
         "parameters": model["parameters"],
         "device": str(brain.device),
         "started": _first_start(folder),
@@ -96,13 +96,22 @@ def describe_run(
 
 def identify_recipe(train_file: Path) -> dict[str, Any]:
     """Which files a run was trained by: their path, their sums, and that it was this user who ran them."""
+    recipe = str(train_file)
+    return {"recipe": recipe, "recipe_sha256": recipe_sums(train_file), "recipe_signature": sign(recipe)}
+
+
+def recipe_sums(train_file: Path) -> dict[str, str | None]:
+    """sha256 of a recipe's files; None for one that is not there."""
     files = {"train.py": train_file, "prepare.py": config.find_prepare_file(train_file)}
-    sums = {
+    return {
         name: hashlib.sha256(file.read_bytes()).hexdigest() if file and file.is_file() else None
         for name, file in files.items()
     }
-    recipe = str(train_file)
-    return {"recipe": recipe, "recipe_sha256": sums, "recipe_signature": sign(recipe)}
+
+
+def find_versions() -> dict[str, str | None]:
+    """Of Python and of the packages that figures depend on."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
 def find_commit(folder: Path) -> dict[str, Any] | None:
