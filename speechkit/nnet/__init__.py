@@ -4,7 +4,9 @@ from speechkit.nnet.convolution import Conv1d, Conv2d
 from speechkit.nnet.dropout import Dropout2d
 from speechkit.nnet.linear import Linear
 from speechkit.nnet.norm_pool import NormPool2d
-from speechkit.nnet.normalization import BatchNorm1d, BatchNorm2d, LayerNorm, SubSpectralNorm
+from speechkit.nnet.normalization import BatchNorm, LayerNorm, SubSpectralNorm
+from speechkit.nnet.normalization import BatchNorm as BatchNorm1d
+from speechkit.nnet.normalization import BatchNorm as BatchNorm2d
 from speechkit.nnet.pooling import GlobalAveragePool, Pooling1d, Pooling2d, StatisticsPooling
 from speechkit.nnet.recurrent import GRU, LSTM, RNN
 from speechkit.nnet.sequential import Sequential
@@ -13,6 +15,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "BatchNorm",
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv1d",

@@ -14,42 +14,19 @@ from speechkit.ops.lengths import is_padded, length_mask, mask_padding
 # B batch, T frames, F bands, C channels
 
 
-class BatchNorm1d(nn.Module):
-    """Batch normalisation (Ioffe and Szegedy, 2015) of the last axis of (B, T, C).
+class BatchNorm(nn.Module):
+    """Batch normalisation (Ioffe and Szegedy, 2015) of the last axis of (B, T, C), or of (B, T, F, C).
 
-    In training the mean and variance are those of the true frames, as if these stood in one long row;
-    in eval mode they are the running ones, kept as by torch: r <- (1 - momentum) r + momentum x, the variance
-    unbiased.
+    In training the mean and variance of a channel are those over the true frames, and all their bands, as if
+    these stood in one long row; in eval mode they are the running ones, kept as by torch:
+    r <- (1 - momentum) r + momentum x, the variance unbiased. `nnet` has it as `BatchNorm1d` and
+    `BatchNorm2d` too, as other toolkits call it.
 
     >>> x = torch.randn(4, 9, 3)
-    >>> y = BatchNorm1d(input_shape=x.shape)(x, torch.tensor([9, 2, 5, 4]))
+    >>> y = BatchNorm(input_shape=x.shape)(x, torch.tensor([9, 2, 5, 4]))
     >>> bool(y[1, :2].isfinite().all())
     True
-    """
-
-    def __init__(
-        self,
-        input_shape: Sequence[int | None] | None = None,
-        input_size: int | None = None,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-        affine: bool = True,
-    ) -> None:
-        super().__init__()
-        self.norm = _BandNorm(
-            input_size_of(input_shape, input_size, layer="BatchNorm1d"), 1, eps, momentum, affine
-        )
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(B, T, C), true lengths (B,) in frames, to the same shape; (B, C) without lengths."""
-        check_width(x, self.norm.n_channels, "BatchNorm1d")
-        return self.norm(x.unsqueeze(-2), lengths).squeeze(-2)
-
-
-class BatchNorm2d(nn.Module):
-    """`BatchNorm1d` for (B, T, F, C): one mean and variance a channel, over true frames and all bands.
-
-    >>> BatchNorm2d(input_shape=(2, 7, 20, 8))(torch.randn(2, 7, 20, 8)).shape
+    >>> BatchNorm(input_shape=(2, 7, 20, 8))(torch.randn(2, 7, 20, 8)).shape
     torch.Size([2, 7, 20, 8])
     """
 
@@ -62,14 +39,13 @@ class BatchNorm2d(nn.Module):
         affine: bool = True,
     ) -> None:
         super().__init__()
-        self.norm = _BandNorm(
-            input_size_of(input_shape, input_size, layer="BatchNorm2d"), 1, eps, momentum, affine
-        )
+        n_channels = input_size_of(input_shape, input_size, layer="BatchNorm")
+        self.norm = _BandNorm(n_channels, 1, eps, momentum, affine)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(B, T, F, C), true lengths (B,) in frames, to the same shape."""
-        check_width(x, self.norm.n_channels, "BatchNorm2d")
-        return self.norm(x, lengths)
+        """(B, T, C) or (B, T, F, C), true lengths (B,) in frames, to the same shape; (B, C) without these."""
+        check_width(x, self.norm.n_channels, "BatchNorm")
+        return self.norm(x, lengths) if x.ndim == 4 else self.norm(x.unsqueeze(-2), lengths).squeeze(-2)
 
 
 class SubSpectralNorm(nn.Module):
