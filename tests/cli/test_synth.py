@@ -1,0 +1,46 @@
+"""`speechkit synth`."""
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Typed
+
+
+def test_synth_makes_the_corpus_that_it_is_asked_for(typed: Typed, tmp_path: Path) -> None:
+    arguments = ("synth", "speech-commands", tmp_path / "corpus", "--n_voices", 4, "--seed", 3)
+    code, told, _ = typed(*arguments)
+    assert (code, str(tmp_path / "corpus") in told) == (0, True)
+    names = {path.name for path in (tmp_path / "corpus").iterdir()}
+    assert {"yes", "stop", "_background_noise_", "testing_list.txt", "validation_list.txt"} <= names
+    assert len(list((tmp_path / "corpus" / "yes").glob("*_nohash_*.wav"))) == 4
+    before = (tmp_path / "corpus" / "synthesis.json").stat().st_mtime_ns
+    assert typed(*arguments)[0] == 0
+    assert (tmp_path / "corpus" / "synthesis.json").stat().st_mtime_ns == before, "made again"
+    code, _, complaints = typed(*arguments[:-1], 4)
+    assert (code, "another seed" in complaints) == (2, True)
+
+
+def test_synth_refuses_a_folder_with_something_in_it(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    code, _, complaints = typed("synth", "speech-commands", tmp_path, "--n_voices", 4)
+    assert code == 2
+    assert "holds something else" in complaints
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--n_voices", "0"], ["--n_voices", "-5"], ["--n_voices", "99999"], ["--n_voices", "many"]]
+)
+def test_synth_of_impossible_corpora(arguments: list[str], typed: Typed, tmp_path: Path) -> None:
+    code, _, complaints = typed("synth", "speech-commands", tmp_path / "corpus", *arguments)
+    assert (code, "n_voices" in complaints) == (2, True)
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_synth_where_nothing_can_be_written(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        code, _, complaints = typed("synth", "speech-commands", folder, "--n_voices", 4)
+        assert code == 2, complaints
+        assert str(folder) in complaints
