@@ -3,7 +3,6 @@
 from speechkit.report.clips import choose_worst, write_clip, write_clips
 from speechkit.report.folds import write_folds
 from speechkit.report.formats import (
-    SCHEMA,
     read_events,
     read_json,
     read_log,
@@ -17,6 +16,7 @@ from speechkit.report.formats import (
 )
 from speechkit.report.log_csv import write_log_csv
 from speechkit.report.run import Run, read_run
+from speechkit.report.schemas import SCHEMA
 from speechkit.report.write import summarize, write_report
 
 __all__ = [

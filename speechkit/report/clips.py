@@ -12,7 +12,8 @@ from urllib.parse import quote
 import numpy as np
 
 from speechkit.errors import UserError
-from speechkit.report.formats import SCHEMA, read_json, write_atomic, write_json
+from speechkit.report.formats import read_json, write_atomic, write_json
+from speechkit.report.schemas import SCHEMA
 
 INDEX = "clips/index.json"
 _NAME_BYTES = 180  # of a file name; file systems end at 255, and a temporary name is longer

@@ -5,8 +5,8 @@ import re
 from collections import Counter
 from typing import Any
 
-from speechkit.report.formats import SCHEMA
 from speechkit.report.run import Run
+from speechkit.report.schemas import SCHEMA
 from speechkit.report.view import Measure
 from speechkit.stats import Interval
 

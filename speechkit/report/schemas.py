@@ -1,0 +1,177 @@
+"""What each file of a run folder must hold, as shapes that `shapes.find_misfits` compares with."""
+
+from typing import Any
+
+from speechkit.report.shapes import AMOUNT, COUNT, LOSSY, NUMBER, MapOf
+
+SCHEMA = 1
+
+_SKIPPED_STEPS = {"steps_nonfinite?": COUNT, "utterances?": MapOf(COUNT)}
+_METRIC = {
+    "value": (NUMBER, None),  # null: there was nothing to measure
+    "ci95": ([NUMBER], None),  # null: the sample tells nothing of the spread
+    "n": COUNT,
+    "unit": str,
+    "ci95_speakers?": ([NUMBER], None),
+    "n_speakers?": COUNT,
+}
+_SUBSET = {"metrics": MapOf(_METRIC), "skipped": MapOf(COUNT), "n": COUNT, "seconds": AMOUNT}
+_COMMIT = ({"hash": (str, None), "dirty": (bool, None)}, None)
+_VERSIONS = MapOf((str, None))
+# What an evaluation of a run's weights, later or on other data, has that the run has not.
+_EVALUATION = {
+    "name": str,
+    "checkpoint": str,
+    "weights_sha256": str,
+    "recipe_changed": MapOf((bool, None)),
+    "commit": _COMMIT,
+    "versions": _VERSIONS,
+    "device": str,
+    "started": (str, NUMBER),
+    "overrides": dict,
+}
+
+FORMATS: dict[str, Any] = {
+    "run": {
+        "schema": SCHEMA,
+        "task": str,
+        "dataset": (str, None),
+        "recipe": (str, None),
+        "seed": (COUNT, None),
+        "hparams_sha256": str,
+        "fingerprint": str,
+        "commit": _COMMIT,
+        "versions": _VERSIONS,
+        "parameters": COUNT,
+        "device": str,
+        "started": (str, NUMBER),
+        "overrides": dict,
+        "recipe_sha256?": (MapOf((str, None)), None),
+        "recipe_signature?": (str, None),
+        "init_from?": ({"path": str, "checkpoint": str, "sha256": str}, None),
+        "evaluation?": _EVALUATION,
+    },
+    "step": {
+        "kind": "step",
+        "step": COUNT,
+        "epoch": COUNT,
+        "loss?": (LOSSY, None),  # none where every step since the last line was not finite
+        "learning_rate": MapOf((NUMBER, None)),
+        "gradient_norm?": (LOSSY, MapOf((LOSSY, None)), None),
+        "time?": NUMBER,
+    },
+    "epoch": {
+        "kind": "epoch",
+        "epoch": COUNT,
+        "step": COUNT,
+        "train": MapOf((LOSSY, None)),
+        "valid?": (MapOf((LOSSY, None)), None),
+        "learning_rate": MapOf((NUMBER, None)),
+        "best": bool,
+        "skipped?": _SKIPPED_STEPS,
+        "train_seconds": AMOUNT,
+        "valid_seconds?": (AMOUNT, None),
+        "time?": NUMBER,
+    },
+    "event": {"event": str, "time?": (NUMBER, str)},
+    "model": {
+        "schema": SCHEMA,
+        "modules": [
+            {
+                "name": str,
+                "class": str,
+                "parameters": COUNT,
+                "trainable": COUNT,
+                "output_shape": (list, None),
+                "multiply_adds": (COUNT, None),
+            }
+        ],
+        "parameters": COUNT,
+        "trainable": COUNT,
+        "multiply_adds": (COUNT, None),
+        "input": {"seconds": AMOUNT},
+    },
+    "record": {
+        "id": str,
+        "speaker?": (str, None),
+        "group?": (str, None),
+        "seconds": (AMOUNT, None),
+        "audio?": (str, None),
+        "reference": (str, None),
+        "hypothesis": (str, None),
+        "counts": (MapOf(NUMBER), None),
+        "scores": (
+            {"loss?": (NUMBER, None), "probability?": (NUMBER, None), "top?": ([list], None)},
+            None,
+        ),
+        "skipped": (str, None),
+    },
+    "clips": {
+        "schema": SCHEMA,
+        "clips": [{"subset": str, "id": str, "path": str, "sample_rate": COUNT, "seconds": AMOUNT}],
+    },
+    "report": {
+        "schema": SCHEMA,
+        "task": str,
+        "dataset": (str, None),
+        "subset": (str, None),
+        "metrics": MapOf(_METRIC),
+        "skipped": MapOf(COUNT),
+        "subsets": MapOf(_SUBSET),
+        "skipped_in_training": {"steps_nonfinite": COUNT, "utterances": MapOf(COUNT)},
+        "parameters": COUNT,
+        "trainable": (COUNT, None),
+        "multiply_adds": (COUNT, None),
+        "seconds": AMOUNT,
+        "seconds_per_epoch": (AMOUNT, None),
+        "n_epochs": COUNT,
+        "best_epoch": (COUNT, None),
+        "seed": (COUNT, None),
+        "hparams_sha256": str,
+        "fingerprint": str,
+        "commit": _COMMIT,
+        "versions": _VERSIONS,
+        "device": str,
+        "started": (str, NUMBER),
+        "overrides": dict,
+        "init_from?": {"checkpoint": str, "sha256": str},
+        "evaluation?": _EVALUATION,
+    },
+}
+
+FORMATS["folds"] = {
+    "schema": SCHEMA,
+    "task": str,
+    "dataset": (str, None),
+    "subset": str,
+    "key": str,
+    "runs": [
+        {
+            "name": str,
+            "n": COUNT,
+            "metrics": MapOf(_METRIC),
+            **{
+                key: FORMATS["report"][key]
+                for key in ("parameters", "seconds", "n_epochs", "best_epoch", "seed", "commit", "skipped")
+            },
+            "hparams_sha256": str,
+        }
+    ],
+    "failed": [str],
+    "metrics": MapOf(
+        {"unit": str, "mean": (NUMBER, None), "deviation": (NUMBER, None), "pooled": (_METRIC, None)}
+    ),
+    "seconds": AMOUNT,
+    "versions": _VERSIONS,
+    "device": str,
+}
+
+# What a task's records hold besides, where the utterance was not skipped.
+TASK_RECORDS: dict[str, Any] = {
+    "classification": {
+        "reference": str,
+        "hypothesis": str,
+        "counts": {"correct": COUNT, "total": COUNT},
+        "scores": {"top?": ([[(str, NUMBER, None)]], None)},
+    },
+}
