@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from speechkit.errors import UserError
-from speechkit.nnet.normalization import BatchNorm2d
+from speechkit.nnet.normalization import BatchNorm
 from speechkit.nnet.pooling import Pooling2d
 from speechkit.nnet.sizes import pair_of
 from speechkit.ops.lengths import is_padded, length_mask, mask_padding
@@ -18,7 +18,7 @@ from speechkit.ops.lengths import is_padded, length_mask, mask_padding
 
 
 class NormPool2d(nn.Module):
-    """relu(max pool(batch norm(x))) of (B, T, F, C): `BatchNorm2d`, `Pooling2d("max", kernel_size)`, ReLU.
+    """relu(max pool(batch norm(x))) of (B, T, F, C): `BatchNorm`, `Pooling2d("max", kernel_size)`, ReLU.
 
     In training that is one step from x to the pooled numbers: the normalised x, as large as x and needed
     nowhere else, is never kept, and of its gradient only the largest of each window is reckoned with.
@@ -37,7 +37,7 @@ class NormPool2d(nn.Module):
     ) -> None:
         super().__init__()
         self.kernel_size = pair_of(kernel_size, "NormPool2d", "kernel_size")
-        self.batch_norm = BatchNorm2d(input_shape, input_size, eps, momentum)
+        self.batch_norm = BatchNorm(input_shape, input_size, eps, momentum)
         self.pool = Pooling2d("max", self.kernel_size)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:

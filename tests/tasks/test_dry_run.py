@@ -130,6 +130,22 @@ def test_a_loss_that_is_none(loss: str, told: str, recipe) -> None:
     assert (error.place.line, error.key) == (line, "loss")
 
 
+@pytest.mark.parametrize(("key", "name"), [("augmentation", "SpecAugment"), ("mixup", "Mixup")])
+def test_what_only_training_calls_is_tried_too(key: str, name: str, recipe, run, capsys) -> None:
+    """Named instead of made, it would fail in the first step, after data were read."""
+    text = recipe.hparams.read_text()
+    start, end = text.index("augmentation:"), text.index("modules:")
+    broken = f"{key}: !name:speechkit.features.{name}\n"
+    recipe.hparams.write_text(text[:start] + broken + text[end:])
+    error = told_by_check(recipe)
+    assert "write !new: and a class for this key" in error.do
+    assert (error.place.line, error.key) == (text[:start].count("\n") + 1, key)
+    assert run(recipe, "--manifest_folder", "/not/there") == 2
+    told = capsys.readouterr().err
+    assert f"hparams.yaml:{error.place.line}:" in told
+    assert "/not/there" not in told, "data were read first"
+
+
 def test_nothing_is_changed(recipe) -> None:
     brain = make_brain(recipe)
     torch.nn.init.normal_(brain.modules["model"].norm.norm.running_mean)

@@ -177,6 +177,36 @@ def test_debug_is_short_apart_and_anew_each_time(trained: Recipe, run) -> None:
     assert (trained.output / "log.jsonl").read_bytes() == before
 
 
+def test_restart_loses_nothing_to_data_that_cannot_be_prepared(trained: Recipe, run, capsys) -> None:
+    """A mistyped data_folder must not cost the run that was to be begun anew."""
+    (trained.folder / "prepare.py").write_text(
+        "from speechkit.errors import UserError\n\n\n"
+        "def prepare(data_folder):\n    raise UserError(f'nothing in {data_folder}', key='data_folder')\n"
+    )
+    before = {path: path.read_bytes() for path in trained.output.rglob("*") if path.is_file()}
+    assert run(trained, *SAME, "--restart", "--data_folder", "nowhere") == 2
+    assert "nothing in nowhere" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in trained.output.rglob("*") if path.is_file()} == before
+
+
+def test_other_cuts_than_the_run_began_with_are_refused(recipe: Recipe, run, capsys) -> None:
+    """The same experiment by its YAML, but a manifest that has changed between."""
+    shutil.copytree(recipe.manifests, recipe.folder / "manifests", ignore=shutil.ignore_patterns("*.wav"))
+    recipe = Recipe(recipe.folder, recipe.folder / "manifests").write()
+    assert run(recipe, "--n_epochs", 1) == 0
+    path = recipe.manifests / "train.jsonl"
+    whole = path.read_text()
+    path.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    log = (recipe.output / "log.jsonl").read_bytes()
+    assert run(recipe, "--n_epochs", 2) == 2
+    told = capsys.readouterr().err
+    assert "was trained on other cuts than the manifest holds now" in told
+    assert "--restart" in told
+    assert (recipe.output / "log.jsonl").read_bytes() == log
+    path.write_text(whole)
+    assert run(recipe, "--n_epochs", 2) == 0
+
+
 def test_hparams_of_a_run_make_the_same_run(finished: Recipe, tmp_path: Path, run) -> None:
     """What stands in the run folder, overrides included, is enough to do it once more."""
     again = Recipe(tmp_path / "again", finished.manifests).write()
