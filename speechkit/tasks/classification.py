@@ -16,6 +16,7 @@ from speechkit.ops.duration import fix_n_samples
 from speechkit.ops.resample import resample
 from speechkit.training import Brain, Loss, Stage
 
+MADE = "write !new: and a class for this key (!name: only names it)"
 N_TOP = 3  # labels kept with their probabilities in a record
 
 
@@ -206,11 +207,10 @@ def _blamed(key: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        error.key = error.key or key
+        error.key, error.do = error.key or key, error.do or MADE
         raise
     except (TypeError, ValueError) as error:
-        do = "write !new: and a class for this key (!name: only names it)"
-        raise UserError(f"{type(error).__name__}: {error}", do=do, key=key) from error
+        raise UserError(f"{type(error).__name__}: {error}", do=MADE, key=key) from error
 
 
 def _count_samples(clip_seconds: float | None, sample_rate: int) -> int | None:
