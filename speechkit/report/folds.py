@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from speechkit.errors import UserError
-from speechkit.report.formats import SCHEMA, write_json
+from speechkit.report.formats import write_json
 from speechkit.report.result import build_report, describe_metric
 from speechkit.report.run import Run, read_run
+from speechkit.report.schemas import SCHEMA
 from speechkit.report.text import WIDTH, format_metric, format_number, format_unit
 from speechkit.report.view import Measure
 from speechkit.report.write import find_view

@@ -207,7 +207,7 @@ def _blamed(key: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        error.key, error.do = error.key or key, error.do or MADE
+        error.key, error.do = key, error.do or MADE
         raise
     except (TypeError, ValueError) as error:
         raise UserError(f"{type(error).__name__}: {error}", do=MADE, key=key) from error
