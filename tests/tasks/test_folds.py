@@ -176,7 +176,7 @@ def test_a_run_that_was_stopped_goes_on(recipe: Recipe, capsys) -> None:
         assert line, told
         told += line
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=60)
+    _, rest = process.communicate(timeout=200)
     assert process.returncode == 130, told + rest
     events = [event["event"] for event in report.read_run(recipe.output / "seed-1").events]
     assert events[-1] == "interrupted"
