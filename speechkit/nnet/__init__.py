@@ -10,12 +10,14 @@ from speechkit.nnet.normalization import BatchNorm as BatchNorm2d
 from speechkit.nnet.pooling import GlobalAveragePool, Pooling1d, Pooling2d, StatisticsPooling
 from speechkit.nnet.recurrent import GRU, LSTM, RNN
 from speechkit.nnet.sequential import Sequential
+from speechkit.nnet.strf import STRFConv2d
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
     "BatchNorm",
+    "STRFConv2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv1d",

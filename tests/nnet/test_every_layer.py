@@ -27,6 +27,7 @@ from speechkit.nnet import (
     Pooling2d,
     Sequential,
     StatisticsPooling,
+    STRFConv2d,
     SubSpectralNorm,
 )
 
@@ -53,6 +54,9 @@ OVER_TIME = {
     "gru": partial(GRU, 3, num_layers=2),
     "gru both": partial(GRU, 3, num_layers=2, bidirectional=True),
     "dropout": partial(Dropout2d, 0.3),
+    "strf": partial(STRFConv2d, 3, (3, 4), stride=(1, 2)),
+    "strf fourier": partial(STRFConv2d, 3, (3, 5), carrier="both", route="fourier"),
+    "strf separable": partial(STRFConv2d, 3, (2, 3), padding="causal", route="separable"),
 }
 OVER_TIME_AND_FREQUENCY = {
     "conv2d": partial(Conv2d, 5, 3),
