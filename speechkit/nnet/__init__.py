@@ -2,6 +2,20 @@
 
 from speechkit.nnet.convolution import Conv1d, Conv2d
 from speechkit.nnet.dropout import Dropout2d
+from speechkit.nnet.hyper_activations import Cardioid, HyperDropout, ModReLU, PhaseTanh, ZReLU
+from speechkit.nnet.hyper_attention import CMultiheadAttention, HyperMultiheadAttention, QMultiheadAttention
+from speechkit.nnet.hyper_convolution import CConv1d, CConv2d, HyperConv1d, HyperConv2d, QConv1d, QConv2d
+from speechkit.nnet.hyper_initialization import hyper_init
+from speechkit.nnet.hyper_linear import CLinear, HyperLinear, QLinear
+from speechkit.nnet.hyper_normalization import (
+    CBatchNorm,
+    CLayerNorm,
+    HyperBatchNorm,
+    HyperLayerNorm,
+    QBatchNorm,
+    QLayerNorm,
+)
+from speechkit.nnet.hyper_pooling import HyperPooling1d, HyperPooling2d, QPooling2d
 from speechkit.nnet.linear import Linear
 from speechkit.nnet.norm_pool import NormPool2d
 from speechkit.nnet.normalization import BatchNorm, LayerNorm, SubSpectralNorm
@@ -20,16 +34,43 @@ __all__ = [
     "STRFConv2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "CBatchNorm",
+    "CConv1d",
+    "CConv2d",
+    "CLayerNorm",
+    "CLinear",
+    "CMultiheadAttention",
+    "Cardioid",
     "Conv1d",
     "Conv2d",
     "Dropout2d",
     "GlobalAveragePool",
+    "HyperBatchNorm",
+    "HyperConv1d",
+    "HyperConv2d",
+    "HyperDropout",
+    "HyperLayerNorm",
+    "HyperLinear",
+    "HyperMultiheadAttention",
+    "HyperPooling1d",
+    "HyperPooling2d",
     "LayerNorm",
     "Linear",
+    "ModReLU",
     "NormPool2d",
+    "PhaseTanh",
     "Pooling1d",
     "Pooling2d",
+    "QBatchNorm",
+    "QConv1d",
+    "QConv2d",
+    "QLayerNorm",
+    "QLinear",
+    "QMultiheadAttention",
+    "QPooling2d",
     "Sequential",
     "StatisticsPooling",
     "SubSpectralNorm",
+    "ZReLU",
+    "hyper_init",
 ]

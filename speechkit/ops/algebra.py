@@ -89,6 +89,25 @@ def block_matrix(parts: Tensor, table: Tensor) -> Tensor:
     return blocks.reshape(n * n_out, n * n_in, *kernel)
 
 
+def rotation_matrix(parts: Tensor, algebra: str | Algebra) -> Tensor:
+    """The real matrix of v' = q v q*, each q divided by its length: (n, O, I, ...) to (n O, n I, ...).
+
+    For quaternions it keeps a number's real part, and rotates its vector part about q's by twice q's phase.
+
+    >>> half_turn = torch.tensor([0.0, 0.0, 0.0, 2.0]).view(4, 1, 1)  # about the third axis
+    >>> rotation_matrix(half_turn, "quaternion").diagonal().tolist()
+    [1.0, -1.0, -1.0, 1.0]
+    """
+    algebra = find_algebra(algebra)
+    table = algebra.table.to(parts)
+    # e_a e_b e_f* = sum_c two[a, f, b, c] e_c
+    two = torch.einsum("abd,dfc,f->afbc", table, table, algebra.signs.to(parts))
+    n, n_out, n_in, *kernel = parts.shape
+    q = torch.nn.functional.normalize(parts.reshape(n, n_out, n_in, -1), dim=0)
+    pairs = torch.einsum("aoik,foik->afoik", q, q)
+    return torch.einsum("afbc,afoik->cobik", two, pairs).reshape(n * n_out, n * n_in, *kernel)
+
+
 def split_parts(x: Tensor, algebra: str | Algebra) -> Tensor:
     """(..., n F) to (..., n, F).
 

@@ -16,22 +16,48 @@ from speechkit.nnet import (
     RNN,
     BatchNorm1d,
     BatchNorm2d,
+    Cardioid,
+    CBatchNorm,
+    CConv1d,
+    CConv2d,
+    CLayerNorm,
+    CLinear,
+    CMultiheadAttention,
     Conv1d,
     Conv2d,
     Dropout2d,
     GlobalAveragePool,
+    HyperBatchNorm,
+    HyperConv1d,
+    HyperConv2d,
+    HyperDropout,
+    HyperLayerNorm,
+    HyperLinear,
+    HyperMultiheadAttention,
+    HyperPooling1d,
+    HyperPooling2d,
     LayerNorm,
     Linear,
+    ModReLU,
     NormPool2d,
+    PhaseTanh,
     Pooling1d,
     Pooling2d,
+    QBatchNorm,
+    QConv1d,
+    QConv2d,
+    QLayerNorm,
+    QLinear,
+    QMultiheadAttention,
+    QPooling2d,
     Sequential,
     StatisticsPooling,
     STRFConv2d,
     SubSpectralNorm,
+    ZReLU,
 )
 
-C, F = 4, 6
+C, F = 4, 6  # four channels are two complex numbers, or one quaternion
 OVER_TIME = {
     "linear": partial(Linear, 5),
     "conv": partial(Conv1d, 5, 3),
@@ -74,6 +100,41 @@ OVER_TIME_AND_FREQUENCY = {
     "layer norm 2d": partial(LayerNorm, axis=(2, 3)),
     "dropout2d": partial(Dropout2d, 0.3),
 }
+HYPER_OVER_TIME = {
+    "hyper linear": partial(HyperLinear, 2, algebra="phm:2"),
+    "hyper linear complex": partial(CLinear, 2),
+    "hyper linear quaternion": partial(QLinear, 2),
+    "hyper linear spinor": partial(QLinear, 2, spinor=True, vector_scale=True),
+    "hyper conv": partial(HyperConv1d, 2, 3, stride=2, algebra="dual"),
+    "hyper conv complex": partial(CConv1d, 2, 4, padding="causal", groups=2, stride=3),
+    "hyper conv quaternion": partial(QConv1d, 1, 3, padding="valid", dilation=2),
+    "hyper batch norm": partial(HyperBatchNorm, algebra="split-complex", whiten="shared"),
+    "hyper batch norm complex": CBatchNorm,
+    "hyper batch norm quaternion": QBatchNorm,
+    "hyper layer norm": partial(HyperLayerNorm, algebra="quaternion", whiten="shared"),
+    "hyper layer norm complex": CLayerNorm,
+    "hyper pool": partial(HyperPooling1d, "max", 3, stride=2, padding="same", algebra="complex"),
+    "hyper modrelu": partial(ModReLU, "complex"),
+    "hyper zrelu": ZReLU,
+    "hyper cardioid": Cardioid,
+    "hyper phase tanh": partial(PhaseTanh, "quaternion"),
+    "hyper attention": partial(HyperMultiheadAttention, 2, algebra="dual"),
+    "hyper attention complex": partial(CMultiheadAttention, 1, causal=True),
+    "hyper attention quaternion": partial(QMultiheadAttention, 1),
+    "hyper dropout": partial(HyperDropout, 0.3),
+}
+HYPER_OVER_TIME_AND_FREQUENCY = {
+    "hyper conv2d": partial(HyperConv2d, 2, (3, 2), algebra="split-complex"),
+    "hyper conv2d complex": partial(CConv2d, 2, 3, padding="causal", stride=(2, 1)),
+    "hyper conv2d quaternion": partial(QConv2d, 1, 3, padding=("valid", "same")),
+    "hyper batch norm 2d": CBatchNorm,
+    "hyper layer norm 2d": partial(CLayerNorm, axis=(2, 3)),
+    "hyper layer norm 2d quaternion": QLayerNorm,
+    "hyper pool2d": partial(HyperPooling2d, "avg", 2, padding="same", algebra="complex"),
+    "hyper pool2d quaternion": partial(QPooling2d, "max", (3, 2), padding="same"),
+}
+OVER_TIME |= HYPER_OVER_TIME
+OVER_TIME_AND_FREQUENCY |= HYPER_OVER_TIME_AND_FREQUENCY
 CASES = {
     **{name: ((None, None, C), factory) for name, factory in OVER_TIME.items()},
     **{name: ((None, None, F, C), factory) for name, factory in OVER_TIME_AND_FREQUENCY.items()},
@@ -86,6 +147,8 @@ def build(shape, factory):
     net = Sequential(shape, first=first, layer=factory).eval()
     for name, value in net.state_dict().items():
         value.copy_(torch.rand_like(value) + 0.5 if "var" in name else torch.randn_like(value))
+        if "var" in name and value.shape[-1] == value.shape[-2] > 1:  # a covariance is symmetric, positive
+            value.copy_(value @ value.mT + torch.eye(value.shape[-1]))
     return net
 
 

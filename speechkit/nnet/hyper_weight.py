@@ -1,0 +1,156 @@
+"""The weights of a layer over an algebra, and the two ways to multiply by them."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from speechkit.errors import UserError
+from speechkit.nnet.hyper_initialization import check_weight_init, hyper_init
+from speechkit.nnet.sizes import input_size_of
+from speechkit.ops.algebra import Algebra, block_matrix, find_algebra, rotation_matrix
+
+# n parts, O outputs, I inputs, G groups, R rank; sizes count numbers
+# From this real width on, fewer and smaller products pay for the sums around them.
+BILINEAR_WIDTH = {"complex": 1024, "quaternion": 512}
+
+
+class HyperWeight(nn.Module):
+    """Numbers (n, O, I / G, *kernel) and the real matrix they stand for.
+
+    Over `phm:n` the product table is a parameter too. `init` is (init_criterion, weight_init), `rotates`
+    (spinor, vector_scale): v' = q v q* in place of q v, with q divided by its length, and with a learned
+    length for each rotation, at first that of `init_criterion`.
+    """
+
+    def __init__(
+        self,
+        algebra: Algebra,
+        shape: Sequence[int],
+        groups: int = 1,
+        init: tuple[str, str | None] = ("glorot", None),
+        rotates: tuple[bool, bool] = (False, False),
+    ) -> None:
+        super().__init__()
+        self.algebra, self.groups = algebra, groups
+        self.parts = nn.Parameter(hyper_init((algebra.n_parts, *shape), *init))
+        self.is_spinor, is_scaled = rotates
+        self.scale: nn.Parameter | None = None
+        if self.is_spinor and is_scaled:
+            self.scale = nn.Parameter(hyper_init((1, *shape), init[0], "unitary")[0].abs())
+        self._keep_tables()
+
+    def _keep_tables(self) -> None:
+        """Constants as buffers follow the layer to its device, and stay out of its state dict."""
+        self.table: Tensor
+        if self.algebra.is_learned:
+            self.table = nn.Parameter(self.algebra.table.to(self.parts))
+        else:
+            self.register_buffer("table", self.algebra.table.to(self.parts), persistent=False)
+        self.left: Tensor
+        self.right: Tensor
+        self.combine: Tensor
+        for name in ("left", "right", "combine") if self.has_bilinear_route else ():
+            values = getattr(self.algebra.bilinear, name)
+            self.register_buffer(name, values.to(self.parts), persistent=False)
+
+    @property
+    def has_bilinear_route(self) -> bool:
+        """Whether there is a decomposition of the product."""
+        return self.algebra.bilinear is not None and not self.is_spinor
+
+    def prefers_bilinear(self) -> bool:
+        """Whether the layer is large enough for the bilinear route to be faster."""
+        n, n_out, n_in = self.parts.shape[:3]
+        width = BILINEAR_WIDTH.get(self.algebra.name)
+        return self.has_bilinear_route and width is not None and n * min(n_out, n_in) >= width
+
+    def matrix(self) -> Tensor:
+        """The real matrix (n O, n I / G, *kernel), the outputs of a group side by side."""
+        if self.is_spinor:
+            matrix = rotation_matrix(self.parts, self.algebra)
+            if self.scale is not None:
+                n = self.algebra.n_parts
+                matrix = matrix * self.scale.repeat(n, n, *[1] * (self.scale.dim() - 2))
+        else:
+            matrix = block_matrix(self.parts, self.table)
+        return to_groups(matrix, 0, (self.algebra.n_parts, self.groups))
+
+
+Product = Callable[[Tensor, Tensor, int], Tensor]
+
+
+def multiply_by_block(x: Tensor, weight: HyperWeight, product: Product) -> Tensor:
+    """(B, n I, ...) to (B, n O, ...): one real `product(x, matrix, groups)` with the whole matrix."""
+    n, groups = weight.algebra.n_parts, weight.groups
+    y = product(to_groups(x, 1, (n, groups)), weight.matrix(), groups)
+    return to_groups(y, 1, (groups, n))
+
+
+def multiply_bilinearly(x: Tensor, weight: HyperWeight, product: Product) -> Tensor:
+    """As `multiply_by_block`, by R products of numbers' sums: combine ((left w) * (right x))."""
+    n, rank = weight.algebra.n_parts, len(weight.left)
+    weights = torch.einsum("rn,n...->r...", weight.left, weight.parts).flatten(0, 1)
+    sums = torch.einsum("rn,bn...->br...", weight.right.to(x), x.unflatten(1, (n, -1))).flatten(1, 2)
+    products = product(sums, weights, rank * weight.groups).unflatten(1, (rank, -1))
+    return torch.einsum("nr,br...->bn...", weight.combine.to(products), products).flatten(1, 2)
+
+
+def multiply_by(x: Tensor, weight: HyperWeight, product: Product) -> Tensor:
+    """(B, n I, ...) to (B, n O, ...) by the faster route."""
+    route = multiply_bilinearly if weight.prefers_bilinear() else multiply_by_block
+    return route(x, weight, product)
+
+
+def to_groups(x: Tensor, axis: int, sizes: tuple[int, int]) -> Tensor:
+    """Values along `axis` ordered by (sizes[0], sizes[1], rest) to the order (sizes[1], sizes[0], rest).
+
+    >>> to_groups(torch.arange(4), 0, (2, 2)).tolist()
+    [0, 2, 1, 3]
+    """
+    if 1 in sizes:
+        return x
+    return x.unflatten(axis, (*sizes, -1)).transpose(axis, axis + 1).flatten(axis, axis + 2)
+
+
+def algebra_of(layer: nn.Module, algebra: str | None) -> Algebra:
+    """The algebra of a layer: that of its class (`CLinear`), or the one given."""
+    name = type(layer).__name__
+    own: str | None = getattr(layer, "own_algebra", None)
+    asked = algebra or own
+    if asked is None:
+        raise UserError(f"{name} without algebra", expected="real, complex, quaternion, ...")
+    found = find_algebra(asked)
+    if own is not None and found.name != own:
+        raise UserError(f"{name} over {found.name}", expected=own, do=f"use Hyper{name[1:]}")
+    return found
+
+
+def count_numbers(
+    algebra: Algebra, input_shape: Sequence[int | None] | None, input_size: int | None, *, layer: str
+) -> int:
+    """How many numbers the input holds: the last of a tensor's shape over n, or `input_size` as given.
+
+    >>> count_numbers(find_algebra("complex"), (8, 10, 32), None, layer="CLinear")
+    16
+    """
+    if input_size is not None:
+        return input_size_of(None, input_size, layer=layer)
+    width = input_size_of(input_shape, None, layer=layer)
+    if width % algebra.n_parts:
+        raise UserError(
+            f"{layer}: {width} input features",
+            expected=f"a multiple of {algebra.n_parts}, the parts side by side",
+        )
+    return width // algebra.n_parts
+
+
+def check_init(
+    algebra: Algebra, init: tuple[str, str | None], rotates: tuple[bool, bool], layer: str
+) -> None:
+    """The words for first values are known, and only quaternions rotate."""
+    check_weight_init(algebra, init[1], layer)
+    if rotates[0] and algebra.name != "quaternion":
+        raise UserError(f"{layer}: spinor over {algebra.name}", expected="quaternion")
+    if rotates[1] and not rotates[0]:
+        raise UserError(f"{layer}: vector_scale without spinor", do="set spinor: True")
