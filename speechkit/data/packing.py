@@ -95,7 +95,7 @@ def _refuse_what_shards_lack(cut: Cut, line: Line) -> None:
     found = ""
     if not isinstance(cut, MonoCut | MultiCut):
         found = f"is a {type(cut).__name__}"
-    elif cut.recording is not None and cut.recording.transforms:
+    elif cut.recording is not None and not _only_louder(cut.recording):
         found = "has a recording with transforms"
     elif any(isinstance(value, Recording) for value in (cut.custom or {}).values()):
         found = "has further recordings among its custom fields"
@@ -107,6 +107,14 @@ def _refuse_what_shards_lack(cut: Cut, line: Line) -> None:
             do=do,
             place=line.place,
         )
+
+
+def _only_louder(recording: Recording) -> bool:
+    """Whether each sample of the audio stays where it is: a shard then holds it as it was, and the volume."""
+    names = [
+        each["name"] if isinstance(each, dict) else type(each).__name__ for each in recording.transforms or ()
+    ]
+    return set(names) <= {"Volume"}
 
 
 def _add(tar: tarfile.TarFile, cut: Cut, data: bytes, suffix: str, channels: list[int]) -> Cut:

@@ -63,8 +63,8 @@ def draw_unknown(clips: Iterable[str], n: int, seed: int) -> list[str]:
     ['bed/a', 'bird/b', 'cat/c']
     """
     clips = list(clips)
-    drawn = sorted(clips, key=lambda clip: derive_seed(seed, "unknown", clip))[:n]
-    return [clip for clip in clips if clip in set(drawn)]
+    drawn = set(sorted(clips, key=lambda clip: derive_seed(seed, "unknown", clip))[:n])
+    return [clip for clip in clips if clip in drawn]
 
 
 def part_of_noise(noise: Cut, subset: str) -> Cut:

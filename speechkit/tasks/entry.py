@@ -110,6 +110,10 @@ def run_experiment(
         model = dry_run(brain, finder(built))
         anew = bool(command.flags & {"--restart", "--debug"})
         beginning = initialize(brain, anew=anew)
+        sources = processes.gather(beginning.source if beginning else None)
+        if any(source != sources[0] for source in sources):
+            found = "the run it names saved anew while the processes read it"
+            raise UserError(found, expected="a run that is not training", key="init_from")
         with locked(brain.output_folder) if processes.is_main else nullcontext():
             if processes.is_main:
                 if not anew:

@@ -29,6 +29,13 @@ def check_criterion(criterion: Sequence[str]) -> tuple[str, str]:
     return criterion[0], criterion[1]
 
 
+def check_parallel(parallel: str, optimizer: Any) -> None:
+    """Losses of their own for several optimizers are differentiated for whole weights only."""
+    if parallel == "shards" and isinstance(optimizer, Mapping):
+        found = "several optimizers over a sharded model"
+        raise UserError(found, expected="one optimizer, or parallel: replicas", key="parallel")
+
+
 def check_positive(**numbers: float | None) -> None:
     for key, value in numbers.items():
         if value is not None and value <= 0:

@@ -16,6 +16,7 @@ from speechkit.training.arguments import (
     as_module_dict,
     check_all_weights_in,
     check_criterion,
+    check_parallel,
     check_positive,
 )
 from speechkit.training.bar import ProgressBar
@@ -111,7 +112,7 @@ class Brain:
         if seed < 0:
             raise UserError(f"seed is {seed}", expected="0 or more", key="seed")
         self.device = choose_device(device)
-        self.modules = as_module_dict(modules, self.required_modules).to(self.device)
+        self.modules = as_module_dict(modules, self.required_modules)
         self.train_data, self.valid_data, self.test_data = train_data, valid_data, dict(test_data or {})
         self.n_epochs, self.n_steps, self.seed = n_epochs, n_steps, seed
         self.batches_per_step, self.log_steps = batches_per_step, log_steps
@@ -124,17 +125,20 @@ class Brain:
         self._dtype = choose_precision(precision, "precision")
         self._eval_dtype = choose_precision(eval_precision, "eval_precision")
         self.processes = Processes()
-        shard(self.modules, parallel, self.processes)
+        check_parallel(parallel, optimizer)
+        shard(self.modules, parallel, self.processes, self.device)
+        self.modules.to(self.device)
         self.learners = build_learners(self.modules, optimizer, schedule)
         scale = LossScale() if self._dtype is torch.float16 else None
         self._stepper = Stepper(self.modules, self.learners, max_gradient_norm, self.processes, scale)
         self._parallel: Parallel | None = None
         self.progress = Progress()
         self.move_to(Path(output_folder))
-        # A terminal's Ctrl-C comes twice where torchrun passes it on.
+        # A batch system may signal torchrun, which passes it on, and its processes too.
         grace_seconds = 3.0 if self.processes.n_ranks > 1 else 0.0
         self._interruption = Interruption(speaks=self.processes.is_main, grace_seconds=grace_seconds)
         self._news = News()
+        self._last_batch: Any = None
 
     # What a task defines.
 
@@ -191,20 +195,24 @@ class Brain:
         """Be where the run folder stands, ready for the next step."""
         self.progress = self.recorder.resume()
         self._parallel = Parallel(self.modules, self._compute_losses, self.processes)
-        self._choose_group()
+        chosen = self.progress.choose_group(self.batches_per_step, self.processes.n_ranks)
+        if chosen:
+            self.recorder.note("group_chosen", text=chosen)
+            self.recorder.say(chosen)
 
     def evaluate(self, data: Any, stage: Stage = Stage.TEST) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """Metrics and records (sorted by id) of a subset, with the weights as they are, in eval mode."""
         epoch = self.progress.epoch
-        self.on_stage_start(stage, epoch)
         self.modules.eval()
+        self.on_stage_start(stage, epoch)
         seen = Evaluation()
         with (
             determinism(self.deterministic),
             ProgressBar(stage.value, data.n_cuts(), shown=self.processes.is_main) as bar,
             without_gradients(self.modules),
         ):
-            for batch in data.iterate(self.seed, 0, 0, self._share()):
+            everyone = Share(self.processes.rank, self.processes.n_ranks, self.processes.n_ranks)
+            for batch in data.iterate(self.seed, 0, 0, everyone):
                 seed_torch(
                     derive_seed(self.seed, stage.value, seen.n_batches + self.processes.rank), self.device
                 )
@@ -235,8 +243,8 @@ class Brain:
     def _run_epoch(self) -> None:
         progress = self.progress
         started = time.monotonic() - progress.train_seconds
-        self.on_stage_start(Stage.TRAIN, progress.epoch)
         self.modules.train()
+        self.on_stage_start(Stage.TRAIN, progress.epoch)  # which may freeze a part
         self._train_epoch(started)
         progress.train_seconds = time.monotonic() - started
         train_metrics = averages(progress.totals, progress.counts)
@@ -261,7 +269,7 @@ class Brain:
                 bar.update(progress.n_cuts, loss, rate)
 
     def _train_batch(self, batch: Any) -> None:
-        """This process's batch of a turn; without one it keeps step with the others, on a made-up one."""
+        """This process's batch of a turn; without one it keeps step with the others, at weight zero."""
         progress, alone = self.progress, self.processes.n_ranks == 1
         number = progress.n_batches + self.processes.rank
         seed_torch(derive_seed(self.seed, "train", progress.epoch, number), self.device)
@@ -271,10 +279,14 @@ class Brain:
         if not len(batch) and alone:
             return
         counts = len(batch) > 0
-        batch = batch if counts else self._made_up(batch)
+        ends_group = batch.turn.ends_group
+        if counts:
+            self._last_batch = None if alone else batch
+        else:  # the last one, whose pass is known to work
+            batch = self._last_batch or self.fake_batch()
         self._stepper.begin_batch()
         assert self._parallel is not None
-        with self._parallel.losses(batch.to(self.device), ends_group=batch.turn.ends_group) as losses:
+        with self._parallel.losses(batch.to(self.device), ends_group=ends_group) as losses:
             self._stepper.add(losses, counts=counts)
 
     def _compute_losses(self, batch: Any) -> Loss | dict[str, Loss]:
@@ -361,6 +373,7 @@ class Brain:
 
     def _stop_if(self, interrupted: bool) -> None:
         if interrupted:
+            self.processes.gather(None)  # nobody ends before the main process has saved
             self.recorder.note("interrupted", step=self.progress.step)
             raise Interrupted(f"stopped and saved at epoch {self.progress.epoch}, step {self.progress.step}")
 
@@ -377,20 +390,5 @@ class Brain:
             self.recorder.note("warning", text=notice)
             self.recorder.say(notice)
 
-    def _choose_group(self) -> None:
-        """The batches of a step: as the run began, or the YAML's number, so that all processes have one."""
-        n_ranks, wanted = self.processes.n_ranks, self.batches_per_step
-        if not self.progress.batches_per_step:
-            self.progress.batches_per_step = chosen = -(-wanted // n_ranks) * n_ranks
-            if chosen != wanted:
-                self.recorder.note("group_raised", batches_per_step=chosen, n_processes=n_ranks)
-                text = f"batches_per_step is {chosen} in place of {wanted}, a multiple of {n_ranks} processes"
-                self.recorder.say(text)
-
     def _share(self) -> Share:
         return Share(self.processes.rank, self.processes.n_ranks, max(1, self.progress.batches_per_step))
-
-    def _made_up(self, batch: Any) -> Any:
-        made_up = self.fake_batch()
-        made_up.turn = batch.turn
-        return made_up

@@ -32,9 +32,17 @@ def choose_device(device: str) -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         found = f"device is {device}, and torch finds {torch.cuda.device_count()} GPUs"
         raise UserError(found, expected="cuda:0 and so on", key="device")
-    if chosen == torch.device("cuda") and is_started_by_torchrun():
-        return torch.device("cuda", local_rank())
+    if chosen.type == "cuda" and is_started_by_torchrun():
+        return _choose_own_gpu(chosen)
     return chosen
+
+
+def _choose_own_gpu(device: torch.device) -> torch.device:
+    n_gpus = torch.cuda.device_count()
+    if str(device) != "cuda" or local_rank() >= n_gpus:
+        found = f"device is {device}, for several processes on a machine of {n_gpus} GPUs"
+        raise UserError(found, expected="cuda, and as many GPUs as processes", key="device")
+    return torch.device("cuda", local_rank())
 
 
 def choose_precision(name: str, key: str) -> torch.dtype | None:

@@ -15,28 +15,31 @@ from speechkit.training.processes import Processes
 
 PARALLELS = ("replicas", "shards")
 N_WEIGHTS_OF_A_SHARD = 100_000  # smaller parts of a model are sharded with what they belong to
+CONTAINERS = (nn.ModuleList, nn.ModuleDict)  # without a forward pass of their own
 Compute = Callable[[Any], Any]
 
 
-def shard(modules: nn.ModuleDict, parallel: str, processes: Processes) -> None:
+def shard(modules: nn.ModuleDict, parallel: str, processes: Processes, device: torch.device) -> None:
     """Spread the weights over the processes (torch's FSDP2), where it is wanted; before there are optimizers.
 
-    Parts of lists and of sequences are gathered one at a time in the forward pass, so that a process never
-    holds the whole model.
+    Parts of lists and of sequences are gathered one at a time in the forward pass, so that no GPU ever holds
+    the whole model: it is built in the host's memory, and each process moves its part to its `device`.
     """
     if parallel not in PARALLELS:
         raise UserError(f"parallel is {parallel!r}", expected=" or ".join(PARALLELS), key="parallel")
     if parallel == "replicas" or processes.n_ranks == 1:
         return
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    mesh = init_device_mesh(device.type, (processes.n_ranks,))
     for top in modules.values():
         for parent in list(top.modules()):
             for part in parent.children() if isinstance(parent, nn.Sequential | nn.ModuleList) else ():
-                if _n_weights(part) >= N_WEIGHTS_OF_A_SHARD:
-                    fully_shard(part)
+                if _n_weights(part) >= N_WEIGHTS_OF_A_SHARD and not isinstance(part, CONTAINERS):
+                    fully_shard(part, mesh=mesh)
         if _n_weights(top):
-            fully_shard(top)
+            fully_shard(top, mesh=mesh)
 
 
 class Parallel:
@@ -92,13 +95,20 @@ class _Computation(nn.Module):
         return self._compute(batch)
 
 
-def whole(value: Any) -> Any:
-    """A nest of dicts and lists with whole tensors in place of sharded ones; by all processes together."""
+def whole(value: Any, *, keep: bool = True) -> Any:
+    """A nest of dicts and lists with whole tensors in place of sharded ones; by all processes together.
+
+    Tensor by tensor, in the host's memory: no GPU holds more than one of them. Those who do not `keep` them
+    get None.
+    """
     if isinstance(value, dict):
-        return {name: whole(each) for name, each in value.items()}
+        return {name: whole(each, keep=keep) for name, each in value.items()}
     if isinstance(value, list):
-        return [whole(each) for each in value]
-    return value.full_tensor() if hasattr(value, "full_tensor") else value
+        return [whole(each, keep=keep) for each in value]
+    if not hasattr(value, "full_tensor"):
+        return value
+    tensor = value.full_tensor()
+    return tensor.cpu() if keep else None
 
 
 def like(value: Tensor, own: Any) -> Tensor:

@@ -81,8 +81,8 @@ def joined_processes() -> Iterator[Processes]:
     if not is_started_by_torchrun():
         yield Processes()
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(local_rank() % torch.cuda.device_count())
+    if local_rank() < torch.cuda.device_count():
+        torch.cuda.set_device(local_rank())
     try:
         dist.init_process_group()  # gloo, and nccl for what lies on GPUs
     except (RuntimeError, ValueError) as error:
@@ -97,7 +97,7 @@ def fail_once() -> None:
 
     Of a mistake that all find, or of one after which all lose the others, the user reads once.
     """
-    if dist.is_available() and dist.is_initialized() and _store().add(FAILED, 1) > 1:
+    if dist.is_available() and dist.is_initialized() and not _is_first(FAILED):
         time.sleep(SECONDS_TO_BE_STOPPED)
         raise SystemExit(1)
 
@@ -114,10 +114,17 @@ def local_rank() -> int:
 
 def is_lost_connection(error: BaseException) -> bool:
     """Whether an error only says that another process is gone."""
-    if isinstance(error, dist.DistBackendError | dist.DistNetworkError):
+    if isinstance(error, dist.DistNetworkError):
         return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "connection", "nccl"))
+    told = ("connection closed by peer", "connection reset by peer", "broken pipe")
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in told)
+
+
+def _is_first(key: str) -> bool:
+    try:
+        return int(_store().add(key, 1)) == 1
+    except (RuntimeError, OSError):  # the store is gone with the process that failed
+        return False
 
 
 def _store() -> Any:

@@ -75,6 +75,19 @@ class Progress:
         self.n_epochs_without_gain = 0 if better else self.n_epochs_without_gain + 1
         return better, gain
 
+    def choose_group(self, wanted: int, n_ranks: int) -> str:
+        """The batches of a step: as the run began, or as `wanted`, raised so that all processes have one.
+
+        Returns what the user should know.
+        """
+        if not self.batches_per_step:
+            self.batches_per_step = chosen = -(-wanted // n_ranks) * n_ranks
+            told = f"batches_per_step is {chosen} in place of {wanted}, a multiple of {n_ranks} processes"
+            return told if chosen != wanted else ""
+        group = self.batches_per_step
+        told = f"the run began with {group} batches a step, which do not keep {n_ranks} processes busy"
+        return told if group % n_ranks else ""
+
     def is_last_epoch(self, length: Length) -> bool:
         """Whether training ends with the epoch under way."""
         by_epochs = length.n_epochs is not None and self.epoch >= length.n_epochs

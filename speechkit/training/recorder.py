@@ -128,7 +128,9 @@ class Recorder:
 
     def _save(self, name: str, kind: str, progress: Progress, kept: set[str]) -> None:
         # Sharded weights are put together by all processes.
-        weights, learned = whole(own_tensors(self._modules)), whole(self._stepper.state_dict())
+        keep = self._processes.is_main
+        weights = whole(own_tensors(self._modules), keep=keep)
+        learned = whole(self._stepper.state_dict(), keep=keep)
         self.seconds_of_last_save = time.monotonic()
         if not self._processes.is_main:
             return

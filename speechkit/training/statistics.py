@@ -26,44 +26,54 @@ class RunningStatistics:
             if module.momentum is None:
                 found = f"{type(module).__name__} averages its statistics over all batches"
                 raise UserError(found, expected="a momentum, with several processes", key="modules")
+            module.register_forward_hook(self._count_call)
         self._modules: list[Any] = []
+        self._calls: dict[nn.Module, int] = {}  # of the batch under way: a net may use a layer twice, or not
         self._before: list[Tensor] = []
-        self._moves: list[Tensor] = []  # one flat row a batch, the last number of it 1 or 0: it counts or not
+        self._moves: list[Tensor] = []  # one flat row a batch: how often each module was called, what it saw
 
     def begin_batch(self) -> None:
         """Before a forward pass in training. A module in eval mode uses its statistics, and keeps them."""
         self._modules = [each for each in self._all if each.training]
-        self._before = [buffer.clone() for buffer in self._counters() + self._buffers()]
-        for buffer in self._buffers():
-            buffer.zero_()
+        self._calls = dict.fromkeys(self._modules, 0)
+        if self._modules:
+            self._before = [buffer.clone() for buffer in self._counters() + self._buffers()]
+            torch._foreach_zero_(self._buffers())
 
     def end_batch(self, *, counts: bool) -> None:
         """After it: the buffers are what they were; a batch that `counts` will move them."""
         if not self._modules:
             return
-        parts = [buffer.double().flatten() for buffer in self._buffers()]
-        self._moves.append(torch.cat([*parts, parts[0].new_tensor([float(counts)])]))
-        for buffer, before in zip(self._counters() + self._buffers(), self._before, strict=True):
-            buffer.copy_(before)
+        saw = torch.cat([buffer.double().flatten() for buffer in self._buffers()])
+        calls = saw.new_tensor([float(self._calls[each]) for each in self._modules])
+        self._moves.append(torch.cat([calls, saw]) * float(counts))
+        torch._foreach_copy_(self._counters() + self._buffers(), self._before)
 
+    @torch.no_grad()
     def end_group(self, *, taken: bool) -> None:
         """Let the batches of all processes move the buffers, in their order; called by all together."""
         moves, self._moves = self._moves, []
         if not taken or not moves:
             return
         rows = self._processes.gather_tensors(torch.stack(moves))  # (ranks, turns, numbers)
-        for row in rows.transpose(0, 1).flatten(0, 1):
-            if row[-1]:
-                self._move(row[:-1])
-
-    def _move(self, row: Tensor) -> None:
+        calls, saw = rows.transpose(0, 1).flatten(0, 1).tensor_split([len(self._modules)], dim=1)
         buffers = self._buffers()
-        keep = [1 - each.momentum for each in self._modules for _ in range(2)]
-        parts = row.split([buffer.numel() for buffer in buffers])
-        for buffer, share, part in zip(buffers, keep, parts, strict=True):
-            buffer.mul_(share).add_(part.to(buffer).view_as(buffer))
-        for counter in self._counters():
-            counter.add_(1)
+        sizes = torch.tensor([each.running_mean.numel() + each.running_var.numel() for each in self._modules])
+        momenta = calls.new_tensor([each.momentum for each in self._modules])
+        keep = ((1 - momenta) ** calls).repeat_interleave(sizes.to(calls.device), dim=1)
+        statistics = torch.cat([buffer.double().flatten() for buffer in buffers])
+        for share, row in zip(keep, saw, strict=True):
+            statistics = share * statistics + row
+        parts = statistics.split([buffer.numel() for buffer in buffers])
+        for buffer, part in zip(buffers, parts, strict=True):
+            buffer.copy_(part.view_as(buffer))
+        for module, count in zip(self._modules, calls.sum(0), strict=True):
+            if getattr(module, "num_batches_tracked", None) is not None:
+                module.num_batches_tracked.add_(count.to(module.num_batches_tracked))
+
+    def _count_call(self, module: nn.Module, *_: Any) -> None:
+        if module in self._calls:
+            self._calls[module] += 1
 
     def _buffers(self) -> list[Tensor]:
         return [buffer for each in self._modules for buffer in (each.running_mean, each.running_var)]

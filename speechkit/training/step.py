@@ -159,7 +159,8 @@ class Stepper:
         elif self._buffers_before and not self._is_new_group:
             torch._foreach_copy_(self._buffers, self._buffers_before)
         self._statistics.end_group(taken=result.taken)
-        if self.loss_scale is not None and all(map(math.isfinite, result.totals.values())):
+        is_whole = result.n_batches > 0 and all(result.counts.values())
+        if self.loss_scale is not None and is_whole and all(map(math.isfinite, result.totals.values())):
             result.overflowed = self.loss_scale.factor > 1 and not finite
             self.loss_scale.update(finite)
         self._forget()
@@ -195,7 +196,8 @@ class Stepper:
         self, gradients: list[list[Tensor]], signals: Sequence[bool]
     ) -> tuple[StepResult, list[float]]:
         """Sums over all processes and the learners' norms, by the step's only transfer to the host."""
-        n_names, norms = len(self._totals), [_norm(each) for each in gradients]
+        device = self.learners[0].parameters[0].device
+        n_names, norms = len(self._totals), [_norm(each, device) for each in gradients]
         counts, n_batches, told = list(self._counts.values()), self._n_batches, list(signals)
         numbers = [*self._totals.values(), *norms]
         if self._processes.n_ranks == 1:
@@ -335,10 +337,10 @@ def _gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
     return [weight.grad for weight in parameters if weight.grad is not None]
 
 
-def _norm(gradients: list[Tensor]) -> Tensor:
+def _norm(gradients: list[Tensor], device: torch.device) -> Tensor:
     """Of this process's parts, where gradients are sharded."""
     if not gradients:
-        return torch.zeros(())
+        return torch.zeros((), device=device)
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm([_local(each) for each in gradients])))
 
 

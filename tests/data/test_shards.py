@@ -140,6 +140,20 @@ def test_odd_cuts_are_read_as_from_files(tmp_path, make_cut, audio_format):
     assert_same(batches(tmp_path / "shards"), expected)  # nothing is read from the files
 
 
+def test_a_volume_is_held_with_the_samples(tmp_path, make_cut):
+    """As `_silence_` has it, which is noise made softer."""
+    loud = make_cut("loud", np.random.default_rng(0).uniform(-0.5, 0.5, 4000))
+    write_cuts([loud.perturb_volume(0.3, affix_id=False)], tmp_path / "manifest.jsonl")
+    write_shards(tmp_path / "manifest.jsonl", tmp_path / "shards")
+    sampler = partial(SimpleCutSampler, max_cuts=1)
+    (file,), (shard,) = (
+        list(CutBatches(str(tmp_path / name), sampler, 16000).iterate(0, 1))
+        for name in ("manifest.jsonl", "shards")
+    )
+    assert torch.equal(file.waveforms, shard.waveforms)
+    assert 0.1 < file.waveforms.abs().max() < 0.2
+
+
 def test_original_files_are_copied(tmp_path, make_cut):
     cut = make_cut("a", np.random.default_rng(0).uniform(-1, 1, 500))
     write_cuts([cut], tmp_path / "m.jsonl")

@@ -163,6 +163,30 @@ def two_optimizers(folder: Path) -> Any:
     return outcome(trained)
 
 
+class Branching(nn.Module):
+    """By the number of rows: one layer or another, batch norm once, twice or not at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.default_generator.manual_seed(5)
+        self.norm = nn.BatchNorm1d(4)
+        self.few, self.many = nn.Linear(4, 1), nn.Linear(4, 1)
+        self.double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) == 2:
+            return self.few(x)
+        return self.many(self.norm(self.norm(x) if len(x) == 3 else x))
+
+
+def branching(folder: Path) -> Any:
+    """Weights and running statistics that some batches leave alone, also all those of a process."""
+    data = ToyData((2, 3, 2, 4, 3, 2, 2, 2, 2, 3))
+    trained = brain(folder / "run", net=Branching(), train_data=data)
+    trained.fit()
+    return outcome(trained)
+
+
 def big_net() -> nn.Module:
     """Large enough for parts of it to be sharded by themselves."""
     torch.default_generator.manual_seed(3)

@@ -52,6 +52,17 @@ def test_an_overflow_halves_the_scale_and_is_no_fault(tmp_path: Path) -> None:
     assert brain.progress.step == 8
 
 
+def test_a_group_that_could_not_be_read_tells_nothing_of_the_scale(tmp_path: Path) -> None:
+    def emptied(epoch: int, number: int, batch: ToyBatch) -> ToyBatch:
+        return ToyBatch(batch.x[:0], batch.y[:0]) if number % 2 else batch
+
+    data = ToyData((16,) * 4, dtype=torch.float32, change=emptied)
+    brain = half(tmp_path, train_data=data, n_epochs=1)
+    brain._stepper.loss_scale = LossScale(factor=8.0)
+    brain.fit()
+    assert brain._stepper.loss_scale.state_dict() == LossScale(factor=8.0, n_good_steps=2).state_dict()
+
+
 def test_goes_on_with_its_scale(tmp_path: Path) -> None:
     for folder, lengths in ((tmp_path / "parts", (1, 3)), (tmp_path / "whole", (3,))):
         for n_epochs in lengths:

@@ -303,3 +303,9 @@ def test_a_loss_without_weights_is_named(tmp_path: Path) -> None:
     brain.__class__ = Constant
     with pytest.raises(UserError, match="no weight got a gradient"):
         brain.fit()
+
+
+def test_several_optimizers_over_shards_are_refused(tmp_path: Path) -> None:
+    optimizer = {"main": {"modules": ["net"], "optimizer": sgd()}}
+    with pytest.raises(UserError, match="several optimizers over a sharded model"):
+        regression(tmp_path, optimizer=optimizer, parallel="shards")

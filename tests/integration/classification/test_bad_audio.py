@@ -126,7 +126,7 @@ def test_a_folder_without_data(
     assert run(tmp_path / "data", tmp_path / "run", recipe) == 2
     told = capsys.readouterr().err
     assert f"{tmp_path / 'data'}" in told
-    assert "download Speech Commands and unpack it there" in told
+    assert "unpack Speech Commands there" in told
 
 
 def test_a_word_that_the_data_do_not_have(
