@@ -7,7 +7,7 @@ from one recording are in one fold; the recording is their `group`.
 from pathlib import Path
 
 from speechkit.data import Clip, check_labels, find_audio, find_folder, prepare_once, read_table
-from speechkit.errors import UserError
+from speechkit.errors import Place, UserError
 
 TABLE = "meta/esc50.csv"
 COLUMNS = ("filename", "fold", "category", "src_file")
@@ -19,7 +19,7 @@ def prepare(data_folder: str, manifest_folder: str, *, labels: list[str], fold: 
     folder = find_folder(data_folder, "audio", TABLE, expected=EXPECTED)
     rows = read_table(folder / TABLE, COLUMNS)
     check_labels(labels, (row["category"] for _, row in rows), str(folder / TABLE))
-    folds = sorted({int(row["fold"]) for _, row in rows})
+    folds = sorted({_fold(row, place) for place, row in rows})
     if fold not in folds:
         expected = f"one of {', '.join(map(str, folds))}"
         raise UserError(f"no fold {fold} in {folder / TABLE}", expected=expected, key="fold")
@@ -39,3 +39,9 @@ def prepare(data_folder: str, manifest_folder: str, *, labels: list[str], fold: 
 
     inputs = [folder / "audio", folder / TABLE]
     prepare_once(manifest_folder, make, inputs=inputs, arguments={"labels": labels, "fold": fold})
+
+
+def _fold(row: dict[str, str], place: Place) -> int:
+    if not row["fold"].isdecimal():
+        raise UserError(f"the fold {row['fold']!r}", expected="a number", place=place)
+    return int(row["fold"])

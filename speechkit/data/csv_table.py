@@ -3,8 +3,9 @@
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from speechkit.errors import Place, UserError, suggest
 
@@ -36,7 +37,7 @@ def read_table(
     columns = [column.strip() for column in next(reader, [])]
     _check_columns(columns, required, optional, Place(str(path), 1))
     rows = []
-    for cells in reader:
+    for cells in _lines(reader, path):
         place = Place(str(path), reader.line_num)
         if not any(cell.strip() for cell in cells):
             continue
@@ -71,3 +72,13 @@ def _check_columns(
     twice = [name for name in (*required, *optional) if columns.count(name) > 1]
     if twice:
         raise UserError(f"two columns named {twice[0]!r}", do="rename one", place=place)
+
+
+def _lines(reader: Any, path: Path) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:  # a quote that is never closed makes one cell of all that follows
+        place = Place(str(path), reader.line_num)
+        raise UserError(
+            f"not a table: {error}", do="look for a quote that is not closed", place=place
+        ) from None

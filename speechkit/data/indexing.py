@@ -189,7 +189,7 @@ def _read_index(path: str, file: IO[bytes]) -> Index | None:
             if head["schema"] != SCHEMA or head["of"] != _identity(file):
                 return None
             n_cuts, digest = int(head["n_cuts"]), str(head["digest"])
-            if os.fstat(kept.fileno()).st_size != len(first) + (n_cuts + 1) * ENTRY.itemsize:
+            if n_cuts < 1 or os.fstat(kept.fileno()).st_size != len(first) + (n_cuts + 1) * ENTRY.itemsize:
                 return None
             # Copied, not mapped: half of each page would be of the other column.
             entries = np.fromfile(kept, ENTRY)

@@ -216,3 +216,11 @@ def test_cells_may_be_quoted(tmp_path: Path) -> None:
         {"path": "c.wav", "label": "d"},
     ]
     assert rows[1][0].line == 4
+
+
+def test_a_quote_that_is_never_closed(tmp_path: Path) -> None:
+    table = tmp_path / "clips.csv"
+    table.write_text('path,label\n"a,b\n' + "c,d\n" * 40_000)
+    with pytest.raises(UserError, match="not a table") as caught:
+        read_table(table, ["path", "label"])
+    assert "quote" in caught.value.do

@@ -1,6 +1,7 @@
 """Promise 8: by torchrun, and nothing else changed, the run of one process; killed, it goes on exactly."""
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from .runs import Experiment, differences
+from .runs import Experiment, differences, wait_for
 
 
 def summary(experiment: Experiment) -> dict[str, Any]:
@@ -43,6 +44,21 @@ def test_two_processes_are_one_and_survive_a_kill(experiment: Experiment, tmp_pa
     killed.run("renamed:2")  # in a save, so the main process; torchrun ends the other
     killed.run()
     assert differences(killed.results(), together.results()) == []
+
+
+@pytest.mark.slow
+def test_a_signal_to_torchrun_saves_and_tells_once(experiment: Experiment, tmp_path: Path) -> None:
+    together = replace(experiment, folder=tmp_path / "whole", n_processes=2)
+    together.run()
+    stopped = replace(together, folder=tmp_path / "stopped")
+    process = stopped.start()
+    wait_for(lambda: list(stopped.folder.glob("checkpoints/recovery-*")), "a checkpoint within an epoch")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) != 0
+    assert stopped.told().count("the same command goes on from there") == 1, stopped.told()
+    assert stopped.events("interrupted") == 1
+    stopped.run()
+    assert differences(stopped.results(), together.results()) == []
 
 
 @pytest.mark.slow
