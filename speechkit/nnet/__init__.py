@@ -16,6 +16,18 @@ from speechkit.nnet.hyper_normalization import (
     QLayerNorm,
 )
 from speechkit.nnet.hyper_pooling import HyperPooling1d, HyperPooling2d, QPooling2d
+from speechkit.nnet.hyper_recurrent import (
+    CGRU,
+    CLSTM,
+    CRNN,
+    QGRU,
+    QLSTM,
+    QRNN,
+    HyperGRU,
+    HyperLSTM,
+    HyperRNN,
+)
+from speechkit.nnet.ligru import CLiGRU, HyperLiGRU, LiGRU, QLiGRU
 from speechkit.nnet.linear import Linear
 from speechkit.nnet.norm_pool import NormPool2d
 from speechkit.nnet.normalization import BatchNorm, LayerNorm, SubSpectralNorm
@@ -27,6 +39,19 @@ from speechkit.nnet.sequential import Sequential
 from speechkit.nnet.strf import STRFConv2d
 
 __all__ = [
+    "CGRU",
+    "CLSTM",
+    "CRNN",
+    "QGRU",
+    "QLSTM",
+    "QRNN",
+    "HyperGRU",
+    "HyperLSTM",
+    "HyperRNN",
+    "CLiGRU",
+    "HyperLiGRU",
+    "LiGRU",
+    "QLiGRU",
     "GRU",
     "LSTM",
     "RNN",

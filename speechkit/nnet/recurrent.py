@@ -56,19 +56,9 @@ class _Recurrent(nn.Module):
         The state after each item's last true frame is (L D, B, H), forward before backward; for an LSTM two.
         """
         check_width(x, self.input_size, type(self).__name__)
-        states: list[State] = []
-        for depth, directions in enumerate(self.layers):
-            if depth:
-                x = F.dropout(x, self.dropout, self.training)
-            outputs: list[Tensor] = []
-            for direction, kernel in enumerate(directions.children()):
-                frames = reverse_padded(x, lengths) if direction else x
-                y, state = kernel(frames)
-                if self.return_hidden:
-                    states.append(_state_at_end(kernel, frames, lengths, state))
-                outputs.append(reverse_padded(y, lengths) if direction else y)
-            x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
-        return (x, _stack(states)) if self.return_hidden else x
+        dropout = self.dropout if self.training else 0.0
+        y, state = run_layers(self.layers, x, lengths, dropout, self.return_hidden)
+        return (y, state) if state is not None else y
 
 
 class RNN(_Recurrent):
@@ -99,6 +89,45 @@ class GRU(_Recurrent):
     """
 
     _kernel = nn.GRU
+
+
+def run_layers(
+    layers: nn.ModuleList,
+    x: Tensor,
+    lengths: Tensor | None,
+    dropout: float,
+    with_state: bool,
+    n_parts: int = 1,
+) -> tuple[Tensor, State | None]:
+    """(B, T, F) through layers of one kernel a direction, with `dropout` before all but the first.
+
+    `n_parts` is that of the outputs' numbers, whose parts `join_directions` keeps side by side.
+    """
+    states: list[State] = []
+    for depth, directions in enumerate(layers):
+        if depth and dropout:
+            x = F.dropout(x, dropout)
+        outputs: list[Tensor] = []
+        for direction, kernel in enumerate(directions.children()):
+            frames = reverse_padded(x, lengths) if direction else x
+            y, state = kernel(frames)
+            if with_state:
+                states.append(_state_at_end(kernel, frames, lengths, state))
+            outputs.append(reverse_padded(y, lengths) if direction else y)
+        x = join_directions(outputs, n_parts)
+    return x, _stack(states) if with_state else None
+
+
+def join_directions(outputs: Sequence[Tensor], n_parts: int) -> Tensor:
+    """(B, T, n H) of each direction to (B, T, n D H), all numbers' parts side by side.
+
+    >>> forward, backward = torch.tensor([1.0, 2.0]), torch.tensor([10.0, 20.0])
+    >>> join_directions([forward, backward], n_parts=2).tolist()
+    [1.0, 10.0, 2.0, 20.0]
+    """
+    if len(outputs) == 1:
+        return outputs[0]
+    return torch.cat([y.unflatten(-1, (n_parts, -1)) for y in outputs], -1).flatten(-2)
 
 
 def _state_at_end(kernel: nn.Module, x: Tensor, lengths: Tensor | None, state: State) -> State:
