@@ -115,7 +115,9 @@ def interval(ends: list[float] | None) -> str:
 def flatten(result: dict[str, Any]) -> dict[str, str]:
     """A benchmark's figures, one a column."""
     return {
-        key.replace("_", " "): " to ".join(map(str, value)) if isinstance(value, list) else str(value)
+        key.replace("_", " "): (" to " if len(value) == 2 else ", ").join(map(str, value))
+        if isinstance(value, list)
+        else str(value)
         for key, value in result.items()
     }
 
