@@ -141,7 +141,8 @@ def faults(command: Command) -> Iterator[str]:
     yield from faults_of_paths(command, (program, *words))
     yamls = [word for word in words if word.endswith(".yaml")]
     if "train.py" in words and yamls:
-        yield from faults_of_overrides(command, yamls[0], words)
+        own = words[words.index("train.py") :]  # torchrun's options stand before
+        yield from faults_of_overrides(command, yamls[0], own)
 
 
 @pytest.mark.parametrize("path", documents(), ids=name_of)
