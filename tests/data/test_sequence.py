@@ -279,11 +279,11 @@ def test_memory_stays_flat(tmp_path):
     bench = Path(__file__).parents[2] / "tools" / "bench" / "manifest.py"
     found = {}
     for kind in ("manifest", "shards"):
-        command = [sys.executable, str(bench), "--cuts", "200000", "--batches", "800", "--skips"]
+        command = [sys.executable, str(bench), "--cuts", "200000", "--batches", "3200", "--skips"]
         command += ["--shards"] if kind == "shards" else []
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found[kind] = json.loads(done.stdout)
-        first, *_, last = found[kind]["memory_mb_after"]
+        _, filled, _, last = found[kind]["memory_mb_after"]  # by then the sampler's buffer is full
         assert last < 150, found
-        assert last - first < 10, found
+        assert last - filled < 20, found  # objects of the cuts read since would be over 70 MB
         assert found[kind]["epoch_2_first_batch_seconds"][0] < 10, found
