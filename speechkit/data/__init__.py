@@ -29,6 +29,7 @@ from speechkit.data.speech_commands import (
 from speechkit.data.speech_commands_lists import SPEECH_COMMANDS_LISTS, read_speech_commands_lists
 from speechkit.data.speech_commands_synthesis import synthesize_speech_commands
 from speechkit.data.splitting import split_clips
+from speechkit.data.tokenizers import CharacterTokenizer, WordTokenizer
 from speechkit.data.transforms import FixDuration, Gain, Noise, Speed, TimeShift
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "UNKNOWN",
     "SPEECH_COMMANDS_LISTS",
     "Batch",
+    "CharacterTokenizer",
     "Clip",
     "CutBatches",
     "FixDuration",
@@ -45,6 +47,7 @@ __all__ = [
     "Skipped",
     "Speed",
     "TimeShift",
+    "WordTokenizer",
     "check_labels",
     "cut_silence",
     "draw_unknown",
