@@ -45,6 +45,8 @@ def make_table(folder: Path, pattern: str) -> str:
         return format_rows(rows)
     if "metrics" in results[0]:
         return format_rows(describe_runs(paths, results))
+    if "rows" in results[0]:
+        return format_rows([flatten(row) for result in results for row in result["rows"]])
     return format_rows([flatten(result) for result in results])
 
 

@@ -1,6 +1,7 @@
 """Waveforms to features, and augmentation of features."""
 
 from speechkit.features.augmentation import Chain, Mixup, SpecAugment, TimeShift
+from speechkit.features.hypercomplex import ComplexSpectrogram, Deltas
 from speechkit.features.normalization import UtteranceNorm
 from speechkit.features.perturbation import BandGain, FrequencyWarp
 from speechkit.features.spectral import MFCC, LogMel, Spectrogram
@@ -9,6 +10,8 @@ __all__ = [
     "MFCC",
     "BandGain",
     "Chain",
+    "ComplexSpectrogram",
+    "Deltas",
     "FrequencyWarp",
     "LogMel",
     "Mixup",

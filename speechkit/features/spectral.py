@@ -121,6 +121,11 @@ class LogMel(nn.Module):
         bands = mel_filters(sample_rate, self.spectrogram.n_bands, n_mels, low_hz, high_hz)
         self.register_buffer("filters", bands, persistent=False)
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """The shape of the output: (None, None, n_mels)."""
+        return (None, None, self.n_mels)
+
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, N) in [-1, 1], true lengths (B,) in samples, to ((B, T, n_mels), true lengths in frames)."""
         power, lengths = self.spectrogram(waveforms, lengths)
@@ -156,6 +161,11 @@ class MFCC(nn.Module):
         self.register_buffer(
             "dct", torchaudio.functional.create_dct(n_coefficients, n_mels, "ortho"), persistent=False
         )
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """The shape of the output: (None, None, n_coefficients)."""
+        return (None, None, self.dct.shape[1])
 
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, N) in [-1, 1], true lengths (B,) in samples, to ((B, T, n_coefficients), lengths in frames)."""

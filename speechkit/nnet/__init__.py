@@ -27,6 +27,7 @@ from speechkit.nnet.hyper_recurrent import (
     HyperLSTM,
     HyperRNN,
 )
+from speechkit.nnet.join_bands import JoinBands
 from speechkit.nnet.ligru import CLiGRU, HyperLiGRU, LiGRU, QLiGRU
 from speechkit.nnet.linear import Linear
 from speechkit.nnet.norm_pool import NormPool2d
@@ -79,6 +80,7 @@ __all__ = [
     "HyperMultiheadAttention",
     "HyperPooling1d",
     "HyperPooling2d",
+    "JoinBands",
     "LayerNorm",
     "Linear",
     "ModReLU",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechkit.errors import UserError
-from speechkit.features import MFCC, LogMel, Spectrogram, UtteranceNorm
+from speechkit.features import MFCC, ComplexSpectrogram, Deltas, LogMel, Spectrogram, UtteranceNorm
 
 RATE = 16000
 FRONT_ENDS = {
@@ -18,6 +18,10 @@ FRONT_ENDS = {
     "power": Spectrogram(RATE),
     "root": Spectrogram(RATE, window_ms=20, hop_ms=7.5, power=0.5),
     "complex": Spectrogram(RATE, n_fft=800, power=None),
+    "compressed": ComplexSpectrogram(RATE, form="real-imaginary"),
+    "amplitude and phase": ComplexSpectrogram(RATE),
+    "deltas": Deltas(LogMel(RATE, n_mels=20)),
+    "deltas and energy": Deltas(LogMel(RATE, n_mels=20), n_derivatives=2, energy=True, half_width=3),
 }
 
 

@@ -47,6 +47,7 @@ from speechkit.nnet import (
     HyperPooling1d,
     HyperPooling2d,
     HyperRNN,
+    JoinBands,
     LayerNorm,
     LiGRU,
     Linear,
@@ -112,6 +113,7 @@ OVER_TIME_AND_FREQUENCY = {
     "sub-spectral norm": partial(SubSpectralNorm, 3),
     "layer norm 2d": partial(LayerNorm, axis=(2, 3)),
     "dropout2d": partial(Dropout2d, 0.3),
+    "join bands": partial(JoinBands, "complex"),
 }
 HYPER_OVER_TIME = {
     "hyper linear": partial(HyperLinear, 2, algebra="phm:2"),

@@ -15,6 +15,9 @@ def yaml_pieces() -> list[Path]:
     return sorted((PROJECT / "configs").glob("**/*.yaml"))
 
 
+ENCODERS = sorted((PROJECT / "configs" / "encoders").glob("*.yaml"))
+
+
 def name_of(path: Path) -> str:
     return str(path.relative_to(PROJECT))
 
@@ -73,6 +76,7 @@ def test_every_piece_is_used_by_a_recipe() -> None:
         for line in path.read_text().splitlines()
         if "!include:" in line.split("#")[0]
     }
+    included |= set(ENCODERS)  # swapped for one another below
     assert [name_of(path) for path in yaml_pieces() if path.resolve() not in included] == []
 
 
@@ -99,3 +103,17 @@ def test_a_recipe_builds_and_runs_on_fake_data(path: Path, run_cli, tmp_path: Pa
     done = run_cli("check", path, "--build", *placeholders(path), cwd=tmp_path)
     assert (done.returncode, done.stderr.strip()) == (0, ""), done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == [], "a check writes nothing"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("piece", ENCODERS, ids=name_of)
+def test_one_line_swaps_the_encoder(piece: Path, tmp_path: Path) -> None:
+    """The recipe builds, and runs on fake data, with any encoder in the place of the real one."""
+    from speechkit.tasks import check_build
+
+    recipe = PROJECT / "recipes" / "SpeechCommands" / "kws" / "hparams" / "encoders.yaml"
+    text = recipe.read_text()
+    assert text.count("../../../../configs/encoders/real.yaml") == 1
+    swapped = tmp_path / "swapped.yaml"
+    swapped.write_text(text.replace("../../../../configs/encoders/real.yaml", str(piece)))
+    check_build(recipe_of(recipe), swapped, placeholders(recipe))
