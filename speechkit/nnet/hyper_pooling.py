@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechkit.nnet.hyper_weight import algebra_of
-from speechkit.nnet.pooling import Pooling2d
+from speechkit.nnet.pooling import Pooling2d, windowed_frames
 from speechkit.ops.algebra import norm, split_parts
 from speechkit.ops.lengths import mask_padding, padding_amounts
 
@@ -51,9 +51,9 @@ class HyperPooling2d(nn.Module):
             zeros = (0, 0, *padding_amounts(size[1]), *padding_amounts(size[0]))
             lengths_of = F.pad(mask_padding(lengths_of, lengths, value=-torch.inf), zeros, value=-torch.inf)
             x = F.pad(x, zeros)
-        _, at = F.max_pool2d(
-            lengths_of.permute(0, 3, 1, 2), self.pool.kernel_size, self.pool.stride, return_indices=True
-        )
+        size, stride = self.pool.kernel_size, self.pool.stride
+        lengths_of = windowed_frames(lengths_of, size[0], stride[0]).permute(0, 3, 1, 2)
+        _, at = F.max_pool2d(lengths_of, size, stride, return_indices=True)
         numbers = x.unflatten(-1, (n, -1)).permute(0, 3, 4, 1, 2).flatten(3)  # (B, n, C, T F)
         index = at.flatten(2).unsqueeze(1).expand(-1, n, -1, -1)
         y = numbers.gather(3, index).unflatten(3, at.shape[2:]).permute(0, 3, 4, 1, 2).flatten(3)

@@ -11,6 +11,7 @@ from speechkit.nnet.hyper_weight import HyperWeight, algebra_of, check_init, cou
 from speechkit.nnet.recurrent import State, run_layers
 from speechkit.nnet.sizes import check_positive, check_probability, check_width
 from speechkit.ops.algebra import Algebra
+from speechkit.ops.scanned import scan_kernel
 
 # B batch, T frames, n parts, I inputs and H hidden units in numbers, L layers, D directions, G gates
 KERNELS: dict[str, tuple[Callable, int]] = {
@@ -58,6 +59,8 @@ class HyperKernel(nn.Module):
             weights = [self.input.matrix(), self.recurrent.matrix()]
         if self.input_bias is not None and self.recurrent_bias is not None:
             weights += [self.input_bias, self.recurrent_bias]
+        if torch.compiler.is_exporting() and isinstance(x, Tensor):
+            return scan_kernel(self.cell, x, weights)
         if isinstance(x, PackedSequence):
             y, *state = self._run(x.data, weights, int(x.batch_sizes[0]), x.batch_sizes)
             if x.unsorted_indices is not None:

@@ -81,6 +81,7 @@ class Pooling2d(nn.Module):
         return self._pool(F.pad(mask_padding(x, lengths), zeros)) / part
 
     def _pool(self, x: Tensor) -> Tensor:
+        x = windowed_frames(x, self.kernel_size[0], self.stride[0])
         pool = F.max_pool2d if self.pool_type == "max" else F.avg_pool2d
         return pool(x.permute(0, 3, 1, 2), self.kernel_size, self.stride).permute(0, 2, 3, 1)
 
@@ -127,6 +128,17 @@ class StatisticsPooling(nn.Module):
 
     def output_lengths(self, lengths: Tensor) -> None:
         """No frames are left."""
+
+
+def windowed_frames(x: Tensor, size: int, stride: int) -> Tensor:
+    """(B, T, ...) for pooling by `valid` windows. An exported graph gets no frames but those in some window.
+
+    Else torch would hold it to lengths with the same remainder as the one it was written with.
+    """
+    if not torch.compiler.is_exporting():
+        return x
+    n_frames = (x.shape[1] - size) // stride * stride + size
+    return x.index_select(1, torch.arange(n_frames, device=x.device))  # a view's strides would say as much
 
 
 def _n_frames(x: Tensor, lengths: Tensor | None) -> Tensor | int:

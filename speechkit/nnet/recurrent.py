@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from speechkit.nnet.sizes import check_positive, check_probability, check_width, input_size_of
 from speechkit.ops.lengths import is_padded, reverse_padded
+from speechkit.ops.scanned import scan_kernel
 
 # B batch, T frames, H hidden units, L layers, D directions
 State = Tensor | tuple[Tensor, Tensor]
@@ -110,12 +111,18 @@ def run_layers(
         outputs: list[Tensor] = []
         for direction, kernel in enumerate(directions.children()):
             frames = reverse_padded(x, lengths) if direction else x
-            y, state = kernel(frames)
+            y, state = _run_kernel(kernel, frames)
             if with_state:
                 states.append(_state_at_end(kernel, frames, lengths, state))
             outputs.append(reverse_padded(y, lengths) if direction else y)
         x = join_directions(outputs, n_parts)
     return x, _stack(states) if with_state else None
+
+
+def _run_kernel(kernel: nn.Module, x: Tensor) -> tuple[Tensor, State]:
+    if torch.compiler.is_exporting() and isinstance(kernel, nn.RNNBase):
+        return scan_kernel(kernel.mode.lower().removesuffix("_tanh"), x, list(kernel.parameters()))
+    return kernel(x)
 
 
 def join_directions(outputs: Sequence[Tensor], n_parts: int) -> Tensor:

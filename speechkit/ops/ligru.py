@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from speechkit.ops.scanned import scan_states
+
 # T frames, D directions, B batch, H hidden units
 
 
@@ -23,8 +25,10 @@ def ligru_states(inputs: Tensor, weight: Tensor, mask: Tensor | None = None) -> 
     >>> ligru_states(torch.tensor([[[[0.0, 4.0]]]]), torch.zeros(1, 1, 2)).item()
     2.0
     """
-    if torch.compiler.is_exporting() or inputs.shape[0] == 0:
-        return _states_step_by_step(inputs, weight, mask)
+    if torch.compiler.is_exporting():
+        return _scan(inputs, weight, mask)
+    if inputs.shape[0] == 0:
+        return inputs.new_zeros(*inputs.shape[:3], weight.shape[1])
     return _run(inputs, weight, mask)
 
 
@@ -35,15 +39,17 @@ def _run(inputs: Tensor, weight: Tensor, mask: Tensor | None) -> Tensor:
         return _States.apply(inputs.to(weight.dtype), weight, mask)
 
 
-def _states_step_by_step(inputs: Tensor, weight: Tensor, mask: Tensor | None) -> Tensor:
+def _scan(inputs: Tensor, weight: Tensor, mask: Tensor | None) -> Tensor:
     """The same by plain operations, for graphs that are written out."""
-    state, states = inputs.new_zeros(*inputs.shape[1:3], weight.shape[1]), []
-    for frame in inputs:
-        update, candidate = torch.baddbmm(frame, state, weight).chunk(2, -1)
+    inputs, weight = inputs.to(weight.dtype), weight.detach()
+
+    def step(state: tuple[Tensor, ...], frame: Tensor) -> tuple[Tensor, ...]:
+        update, candidate = torch.baddbmm(frame, state[0], weight).chunk(2, -1)
         candidate = candidate.relu() if mask is None else candidate.relu() * mask
-        state = torch.lerp(candidate, state, update.sigmoid())
-        states.append(state)
-    return torch.stack(states) if states else inputs.new_zeros(*inputs.shape[:3], weight.shape[1])
+        return (torch.lerp(candidate, state[0], update.sigmoid()),)
+
+    first = inputs.new_zeros(*inputs.shape[1:3], weight.shape[1])
+    return scan_states(step, (first,), inputs)[1]
 
 
 class _States(torch.autograd.Function):

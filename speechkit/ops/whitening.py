@@ -24,6 +24,8 @@ def whitening_matrix(covariance: Tensor, eps: float = 1e-5) -> Tensor:
         matrix = v.rsqrt()
     elif n == 2:
         matrix = _inverse_root(v)
+    elif torch.compiler.is_exporting():
+        matrix = _inverse_factor(v)
     else:
         factor, _ = torch.linalg.cholesky_ex(v)  # does not wait for an accelerator to tell of success
         matrix = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
@@ -48,3 +50,20 @@ def _inverse_root(v: Tensor) -> Tensor:
     scale = 1 / (root * (a + d + 2 * root).sqrt())
     rows = [torch.stack([d + root, -b], -1), torch.stack([-b, a + root], -1)]
     return torch.stack(rows, -2) * scale[..., None, None]
+
+
+def _inverse_factor(v: Tensor) -> Tensor:
+    """The inverse of Cholesky's factor entry by entry: ONNX knows no factorisation."""
+    n = v.shape[-1]
+    factor: dict[tuple[int, int], Tensor] = {}
+    inverse: dict[tuple[int, int], Tensor] = {}
+    for i in range(n):
+        for j in range(i + 1):
+            rest = v[..., i, j] - sum(factor[i, k] * factor[j, k] for k in range(j))
+            factor[i, j] = rest.sqrt() if i == j else rest / factor[j, j]
+        inverse[i, i] = 1 / factor[i, i]
+        for j in range(i):
+            inverse[i, j] = -inverse[i, i] * sum(factor[i, k] * inverse[k, j] for k in range(j, i))
+    zero = torch.zeros_like(v[..., 0, 0])
+    rows = [torch.stack([inverse.get((i, j), zero) for j in range(n)], -1) for i in range(n)]
+    return torch.stack(rows, -2)
