@@ -12,6 +12,7 @@ by clip, with an interval over speakers of its own.
 
 import argparse
 import json
+import math
 import re
 import statistics
 import subprocess
@@ -91,7 +92,9 @@ def describe(
 
 
 def in_percent(interval: Interval) -> str:
-    """The figure and its 95% interval."""
+    """The figure and its 95% interval, where the clips tell of one."""
+    if math.isnan(interval.low):
+        return f"{100 * interval.value:.1f}"
     return f"{100 * interval.value:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 

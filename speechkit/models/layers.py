@@ -27,6 +27,7 @@ class Layers:
     n_parts: int
     linear: Factory
     conv1d: Factory
+    conv2d: Factory
     batch_norm: Factory
     pool1d: Factory
     dropout: Factory
@@ -59,11 +60,14 @@ def layers_over(algebra: str) -> Layers:
     """
     n_parts = find_algebra(algebra).n_parts
     if n_parts == 1:
-        return Layers(1, nnet.Linear, nnet.Conv1d, nnet.BatchNorm, nnet.Pooling1d, nn.Dropout, REAL_CELLS)
+        return Layers(
+            1, nnet.Linear, nnet.Conv1d, nnet.Conv2d, nnet.BatchNorm, nnet.Pooling1d, nn.Dropout, REAL_CELLS
+        )
     return Layers(
         n_parts,
         partial(nnet.HyperLinear, algebra=algebra),
         partial(nnet.HyperConv1d, algebra=algebra),
+        partial(nnet.HyperConv2d, algebra=algebra),
         partial(nnet.HyperBatchNorm, algebra=algebra),
         partial(nnet.HyperPooling1d, algebra=algebra),
         partial(nnet.HyperDropout, algebra=algebra),

@@ -6,18 +6,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechkit.errors import UserError
-from speechkit.nnet import BatchNorm2d, Conv2d, GlobalAveragePool, Sequential
+from speechkit.models.layers import Layers, layers_over
+from speechkit.nnet import GlobalAveragePool, Sequential
 
-# B batch, T frames, F bands, C channels, V classes
+# B batch, T frames, F bands, n parts, C channels, V classes
 
 
 class ResNet(nn.Module):
     """Residual network (He et al., 2016; for keywords: Tang and Lin, 2018) of 3x3 convolutions.
 
-    Log-mel features (B, T, n_mels), true lengths (B,) to logits (B, n_classes). Each stage of `channels`
-    has `n_blocks` blocks of two convolutions; each but the first halves frames and bands. `stem_stride` is
-    that of the 5x5 convolution before them, one number or [time, frequency].
-    Batch norms and the mean over time count true frames only.
+    Log-mel features (B, T, n_mels), true lengths (B,) to logits (B, n_classes); over another `algebra` the
+    parts of each band's number, (B, T, n_mels, n). `channels` count real values, whatever the algebra, as in
+    `CRDNN`. Each is a stage, `n_blocks` blocks of two convolutions; all stages but the first halve frames and
+    bands. `stem_stride` is that of the 5x5 convolution before them, one number or [time, frequency]. Batch
+    norms and the mean over time count true frames only.
 
     >>> import torch
     >>> ResNet(n_mels=40, n_classes=10)(torch.randn(2, 30, 40), torch.tensor([30, 17])).shape
@@ -32,57 +34,57 @@ class ResNet(nn.Module):
         n_blocks: int = 1,
         stem_stride: int | Sequence[int] = 2,
         dropout: float = 0.1,
+        algebra: str = "real",
     ) -> None:
         super().__init__()
+        kind = layers_over(algebra)
         if not channels:
             raise UserError("no channels", expected="a list, one number for each stage", key="channels")
-        self.n_mels = n_mels
-        stem = Conv2d(channels[0], 5, input_size=1, stride=stem_stride, bias=False)
+        self.feature_shape = (n_mels,) if kind.n_parts == 1 else (n_mels, kind.n_parts)
+        counts = [kind.count_numbers(width, "channels") for width in channels]
+        width = counts[0]
         layers: dict[str, nn.Module] = {
-            "conv": stem,
-            "norm": BatchNorm2d(input_size=channels[0]),
+            "conv": kind.conv2d(width, 5, input_size=1, stride=stem_stride, bias=False),
+            "norm": kind.batch_norm(input_size=width),
             "act": nn.ReLU(),
         }
-        width = channels[0]
-        for stage, out_channels in enumerate(channels):
+        for stage, out_channels in enumerate(counts):
             for block in range(n_blocks):
                 stride = 2 if stage and not block else 1
-                layers[f"block{stage}_{block}"] = ResidualBlock(width, out_channels, stride)
+                layers[f"block{stage}_{block}"] = ResidualBlock(kind, width, out_channels, stride)
                 width = out_channels
         layers["pool"] = GlobalAveragePool()
         layers["dropout"] = nn.Dropout(dropout)
-        layers["output"] = nn.Linear(width, n_classes)
-        self.layers = Sequential((None, None, n_mels, 1), **layers)
+        layers["output"] = nn.Linear(channels[-1], n_classes)
+        self.layers = Sequential((None, None, n_mels, kind.n_parts), **layers)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(B, T, n_mels), true lengths (B,) in frames, to logits (B, V)."""
-        if features.dim() != 3 or features.shape[-1] != self.n_mels:
-            raise UserError(
-                f"ResNet got features of shape {tuple(features.shape)}",
-                expected=f"(batch, frames, {self.n_mels})",
-            )
-        return self.layers(features.unsqueeze(-1), lengths)
+        """(B, T, n_mels) or (B, T, n_mels, n), true lengths (B,) in frames, to logits (B, V)."""
+        if tuple(features.shape[2:]) != self.feature_shape:
+            expected = f"(batch, frames, {', '.join(map(str, self.feature_shape))})"
+            raise UserError(f"ResNet got features of shape {tuple(features.shape)}", expected=expected)
+        return self.layers(features.unsqueeze(-1) if features.dim() == 3 else features, lengths)
 
 
 class ResidualBlock(nn.Module):
-    """relu(shortcut(x) + norm(conv(relu(norm(conv(x)))))): channels and sizes as told."""
+    """relu(shortcut(x) + norm(conv(relu(norm(conv(x)))))): channels in numbers of a kind."""
 
-    def __init__(self, input_size: int, out_channels: int, stride: int = 1) -> None:
+    def __init__(self, kind: Layers, input_size: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
-        shape = (None, None, 8, input_size)
+        shape = (None, None, 8, kind.n_parts * input_size)
         self.main = Sequential(
             shape,
-            conv1=Conv2d(out_channels, 3, input_size=input_size, stride=stride, bias=False),
-            norm1=BatchNorm2d(input_size=out_channels),
+            conv1=kind.conv2d(out_channels, 3, input_size=input_size, stride=stride, bias=False),
+            norm1=kind.batch_norm(input_size=out_channels),
             activation=nn.ReLU(),
-            conv2=Conv2d(out_channels, 3, input_size=out_channels, bias=False),
-            norm2=BatchNorm2d(input_size=out_channels),
+            conv2=kind.conv2d(out_channels, 3, input_size=out_channels, bias=False),
+            norm2=kind.batch_norm(input_size=out_channels),
         )
         same_size = stride == 1 and input_size == out_channels
         shortcut: dict[str, nn.Module] = {}
         if not same_size:
-            shortcut["conv"] = Conv2d(out_channels, 1, input_size=input_size, stride=stride, bias=False)
-            shortcut["norm"] = BatchNorm2d(input_size=out_channels)
+            shortcut["conv"] = kind.conv2d(out_channels, 1, input_size=input_size, stride=stride, bias=False)
+            shortcut["norm"] = kind.batch_norm(input_size=out_channels)
         self.shortcut = Sequential(shape, **shortcut)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -12,20 +12,25 @@ MODELS = {
     "bc wide": lambda: BCResNet(80, 5, width=1.5),
     "resnet": lambda: ResNet(40, 5, (4, 8, 12)),
     "resnet deep": lambda: ResNet(23, 5, (4, 6), n_blocks=2, stem_stride=(1, 2)),
+    "resnet complex": lambda: ResNet(23, 5, (4, 8), algebra="complex"),
+    "resnet quaternion": lambda: ResNet(23, 5, (4, 8), algebra="quaternion"),
 }
+
+
+def draw(model: torch.nn.Module, n_items: int, n_frames: int, **kind) -> torch.Tensor:
+    bands = model.feature_shape if isinstance(model, ResNet) else (model.n_mels,)
+    return torch.randn(n_items, n_frames, *bands, **kind)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_padding_never_matters(name):
     torch.manual_seed(0)
-    model = MODELS[name]().eval()
-    for key, value in model.state_dict().items():
-        if "running" in key:
-            value.copy_(torch.rand_like(value) + 0.5)
-    lengths = torch.tensor([37, 12, 1, 25])
+    model, lengths = MODELS[name](), torch.tensor([37, 12, 1, 25])
+    model(3 + 2 * draw(model, 4, 37), lengths)  # statistics that are not 0 and 1
+    model.eval()
     for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 1e-9)):
         model = model.to(dtype)
-        x = torch.randn(4, 37, model.n_mels, dtype=dtype)
+        x = draw(model, 4, 37, dtype=dtype)
         with torch.no_grad():
             batch = model(x, lengths)
             for item, length in enumerate(lengths):
@@ -42,14 +47,14 @@ def test_bcresnet_has_the_papers_parameters(width, expected):
     assert n_parameters == pytest.approx(expected, rel=0.03)
 
 
-@pytest.mark.parametrize("name", ["bc", "resnet"])
+@pytest.mark.parametrize("name", ["bc", "resnet", "resnet quaternion"])
 def test_models_learn_to_tell_patterns_apart(name):
     torch.manual_seed(0)
     model = MODELS[name]()
-    patterns, targets = torch.randn(5, 12, model.n_mels), torch.arange(5).repeat(3)
+    patterns, targets = draw(model, 5, 12), torch.arange(5).repeat(3)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(25):
-        x = patterns[targets] + 0.3 * torch.randn(15, 12, model.n_mels)
+        x = patterns[targets] + 0.3 * torch.randn(15, *patterns.shape[1:])
         optimizer.zero_grad()
         loss = cross_entropy(model(x, torch.full((15,), 12)), targets) / 15
         loss.backward()
@@ -60,7 +65,7 @@ def test_models_learn_to_tell_patterns_apart(name):
 def test_every_parameter_gets_a_gradient():
     for build in MODELS.values():
         model = build()
-        x = torch.randn(3, 21, model.n_mels)
+        x = draw(model, 3, 21)
         cross_entropy(model(x, torch.tensor([21, 9, 14])), torch.tensor([0, 1, 2])).backward()
         assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
 
@@ -71,6 +76,8 @@ def test_every_parameter_gets_a_gradient():
         lambda: BCResNet(50, 5),
         lambda: BCResNet(40, 5, width=0),
         lambda: ResNet(40, 5, ()),
+        lambda: ResNet(40, 5, (6,), algebra="quaternion"),
+        lambda: ResNet(40, 5, algebra="complex")(torch.zeros(2, 30, 40)),
         lambda: BCResNet(40, 5)(torch.zeros(2, 30, 41)),
         lambda: ResNet(40, 5)(torch.zeros(2, 30)),
     ],
