@@ -82,7 +82,6 @@ def test_dropout_drops_all_parts_of_a_number():
 
 @pytest.mark.parametrize("algebra", ["complex", "quaternion"])
 def test_max_pooling_equals_a_loop_that_keeps_the_longest_number(algebra):
-    """In batches of more than one too, where `QPooling2d("max")` is wrong elsewhere."""
     n = find_algebra(algebra).n_parts
     x = numbers(3, 7, 5, 2 * n)
     got = split_parts(HyperPooling2d("max", (3, 2), (2, 2), algebra=algebra)(x), algebra)

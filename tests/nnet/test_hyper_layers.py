@@ -63,7 +63,6 @@ def test_linear_equals_a_loop_over_numbers(algebra):
 @pytest.mark.parametrize(("kernel", "stride", "groups"), [(3, 1, 1), (4, 3, 2)])
 @pytest.mark.parametrize("padding", ["same", "valid", "causal"])
 def test_conv1d_equals_a_loop_over_numbers(algebra, kernel, stride, groups, padding):
-    """With groups > 1 too, which elsewhere are no hypercomplex convolution."""
     layer = randomized(
         HyperConv1d(
             4,

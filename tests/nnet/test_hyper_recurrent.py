@@ -167,29 +167,6 @@ def test_published_shapes(layer_class, bidirectional):
     assert h.shape == (2, 3, 6 * layer.n_parts)
 
 
-@pytest.mark.parametrize("layer_class", [LiGRU, *COMPLEX, *QUATERNION])
-def test_defect_crash_when_the_batch_size_changes(layer_class):
-    """SpeechBrain's CRNN, CLiGRU and QRNN keep a state of the first batch's size."""
-    layer = layer_class(3, input_size=2, bidirectional=True).double()
-    x = torch.randn(5, 4, 2 * layer.n_parts, dtype=torch.float64)
-    layer(x)  # in training
-    layer.eval()
-    whole = layer(x)
-    for item in range(5):
-        torch.testing.assert_close(layer(x[item : item + 1]), whole[item : item + 1], rtol=1e-9, atol=1e-12)
-    layer.train()(x[:2, :3])
-
-
-@pytest.mark.parametrize("layer_class", [LiGRU, CLiGRU, QLiGRU])
-def test_defect_ligru_with_layer_norm_ignores_its_input(layer_class):
-    """SpeechBrain's CLiGRU returns the same for every input with layer norm."""
-    layer = layer_class(16, input_size=4, normalization="layernorm").double()
-    x = torch.randn(2, 5, 4 * layer.n_parts, dtype=torch.float64, requires_grad=True)
-    y = layer(x)
-    assert (y - layer(torch.randn_like(x))).abs().max() > 0.1
-    assert torch.autograd.grad(y.sum(), x)[0].abs().amax(-1).min() > 1e-6
-
-
 @pytest.mark.parametrize("layer_class", [LiGRU, CLiGRU, QLiGRU])
 def test_ligru_batch_norm_counts_true_frames_only(layer_class):
     layer = layer_class(3, input_size=2, bidirectional=True).double()

@@ -42,17 +42,6 @@ def test_spinor_rotations_compose_as_products_do():
     torch.testing.assert_close(second(first(v)), both(v))
 
 
-def test_spinor_linear_and_convolution_rotate_alike():
-    """Elsewhere they rotate in opposite directions."""
-    conv = randomized(QConv1d(3, 1, input_size=2, spinor=True, vector_scale=True))
-    linear = QLinear(3, input_size=2, spinor=True, vector_scale=True).double()
-    linear.load_state_dict(
-        {k: v.squeeze(-1) if k.startswith("weight") else v for k, v in conv.state_dict().items()}
-    )
-    x = torch.randn(2, 5, 8, dtype=torch.float64)
-    torch.testing.assert_close(conv(x), linear(x))
-
-
 def test_vector_scale_scales_each_rotation():
     layer = randomized(QLinear(2, input_size=1, spinor=True, vector_scale=True, bias=False))
     v = torch.randn(7, 4, dtype=torch.float64)
