@@ -97,6 +97,12 @@ def _make_parser() -> argparse.ArgumentParser:
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--n_voices", type=int, default=200)
     words.set_defaults(run=_synth_speech_commands)
+    read = corpora.add_parser("librispeech", help="sentences read aloud, in the layout of LibriSpeech")
+    read.add_argument("folder", metavar="DIR")
+    read.add_argument("--seed", type=int, default=0)
+    read.add_argument("--n_voices", type=int, default=80)
+    read.add_argument("--n_utterances", type=int, default=2000)
+    read.set_defaults(run=_synth_librispeech)
     return parser
 
 
@@ -238,6 +244,15 @@ def _synth_speech_commands(options: argparse.Namespace, rest: list[str]) -> int:
 
     folder = synthesize_speech_commands(Path(options.folder), seed=options.seed, n_voices=options.n_voices)
     print(f"synthetic Speech Commands: {folder}")
+    return 0
+
+
+def _synth_librispeech(options: argparse.Namespace, rest: list[str]) -> int:
+    from speechkit.data import synthesize_librispeech
+
+    counts = {"n_voices": options.n_voices, "n_utterances": options.n_utterances}
+    folder = synthesize_librispeech(Path(options.folder), seed=options.seed, **counts)
+    print(f"synthetic LibriSpeech: {folder}")
     return 0
 
 

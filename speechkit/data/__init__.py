@@ -14,6 +14,7 @@ from speechkit.data.corpus import (
 )
 from speechkit.data.csv_table import read_table
 from speechkit.data.download import run_download
+from speechkit.data.librispeech_synthesis import synthesize_librispeech
 from speechkit.data.manifest import read_cuts, write_cuts
 from speechkit.data.own import prepare_folder, prepare_table
 from speechkit.data.sharding import Sharded, write_shards
@@ -68,6 +69,7 @@ __all__ = [
     "run_download",
     "speech_commands_labels",
     "split_clips",
+    "synthesize_librispeech",
     "synthesize_speech_commands",
     "write_cuts",
     "write_shards",

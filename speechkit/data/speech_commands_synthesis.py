@@ -4,11 +4,8 @@ Source of the layout: P. Warden, Speech Commands: A Dataset for Limited-Vocabula
 arXiv:1804.03209.
 """
 
-import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from random import Random
 
@@ -17,26 +14,15 @@ import soundfile
 import torch
 
 from speechkit.data.speech_commands import CORE_WORDS
-from speechkit.data.synthesis import ACCENTS, SAMPLE_RATE, VARIANTS, speak
+from speechkit.data.synthesis import SAMPLE_RATE, speak
+from speechkit.data.synthetic_folder import is_finished, write_settings
+from speechkit.data.voices import Voice, choose_voices, cut_silent_ends
 from speechkit.errors import UserError
 from speechkit.ops.random import derive_seed, keyed_random
 from speechkit.ops.resample import resample
 
 RATE = 16000  # Hz
 N_SAMPLES = RATE  # a clip is one second
-SETTINGS_FILE = "synthesis.json"
-SHARES = {"valid": 0.15, "test": 0.25}  # of the voices; the rest trains
-
-
-@dataclass(frozen=True)
-class Voice:
-    """A speaker: how espeak-ng calls the voice, and what stays the same over its clips."""
-
-    name: str
-    speaker: str  # 8 hexadecimal digits, as in the data set
-    subset: str
-    pitch: int  # 0 to 99
-    tilt: float  # of the microphone: y[n] = x[n] - tilt x[n-1]
 
 
 def synthesize_speech_commands(
@@ -67,9 +53,9 @@ def synthesize_speech_commands(
     }  # fmt: skip
     _check_settings(words, n_takes, noise_seconds)
     voices = choose_voices(n_voices, seed)
-    if _is_finished(folder, settings):
+    if is_finished(folder, settings):
         return folder
-    _write_settings(folder, settings | {"complete": False})
+    write_settings(folder, settings | {"complete": False})
     noises = _write_noises(folder / "_background_noise_", noise_seconds, seed)
     lists: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
     for word in words:
@@ -82,7 +68,7 @@ def synthesize_speech_commands(
                 lists[voice.subset].append(name)
     for subset, file in (("valid", "validation_list.txt"), ("test", "testing_list.txt")):
         (folder / file).write_text("".join(f"{name}\n" for name in sorted(lists[subset])))
-    _write_settings(folder, settings | {"complete": True})
+    write_settings(folder, settings | {"complete": True})
     return folder
 
 
@@ -96,56 +82,6 @@ def _check_settings(words: Sequence[str], n_takes: int, noise_seconds: float) ->
         raise UserError(f"noise_seconds: {noise_seconds}", expected="1 or more")
 
 
-def choose_voices(n_voices: int, seed: int) -> list[Voice]:
-    """Voices of all three subsets, of timbres that none shares with another."""
-    random = keyed_random(seed, "voices")
-    variants = random.sample(VARIANTS, len(VARIANTS))
-    counts = {subset: round(share * n_voices) for subset, share in SHARES.items()}
-    counts["train"] = n_voices - sum(counts.values())
-    n_valid, n_test = (round(share * len(variants)) for share in SHARES.values())
-    timbres = {
-        "valid": variants[:n_valid],
-        "test": variants[n_valid : n_valid + n_test],
-        "train": variants[n_valid + n_test :],
-    }
-    voices = []
-    for subset in ("train", "valid", "test"):
-        names = [f"{accent}+{variant}" for variant in timbres[subset] for accent in ACCENTS]
-        if not 1 <= counts[subset] <= len(names):
-            raise UserError(
-                f"n_voices: {n_voices}", expected=f"4 to {len(ACCENTS) * len(VARIANTS) * 9 // 10}"
-            )
-        for name in random.sample(names, counts[subset]):
-            speaker = blake2b(f"{seed} {name}".encode(), digest_size=4).hexdigest()
-            voices.append(Voice(name, speaker, subset, random.randint(35, 65), random.uniform(-0.4, 0.4)))
-    return voices
-
-
-def _is_finished(folder: Path, settings: dict[str, object]) -> bool:
-    """True for this corpus, False for an empty, absent or unfinished folder; an error for any other."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return False
-    try:
-        found = json.loads((folder / SETTINGS_FILE).read_text())
-        complete = found.pop("complete")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        do = "name an empty folder, or one that does not exist yet"
-        raise UserError(f"{folder} holds something else than a synthetic corpus", do=do) from error
-    if found != settings:
-        differs = [key for key in settings if found.get(key) != settings[key]]
-        raise UserError(
-            f"{folder} holds a corpus of another {', '.join(differs) or 'kind'}",
-            expected=", ".join(f"{key} {settings[key]}" for key in differs),
-            do="name another folder, or delete this one",
-        )
-    return bool(complete)
-
-
-def _write_settings(folder: Path, settings: dict[str, object]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=1) + "\n")
-
-
 def _clip(word: str, voice: Voice, random: Random, noises: list[np.ndarray]) -> np.ndarray:
     """One second of a word (N_SAMPLES,): somewhere in the second, at some level, in some noise."""
     x = speak(
@@ -157,7 +93,7 @@ def _clip(word: str, voice: Voice, random: Random, noises: list[np.ndarray]) -> 
         seed=random.getrandbits(31),
     )
     x = resample(torch.from_numpy(x), SAMPLE_RATE, RATE).numpy()
-    x = _without_silence(x)[:N_SAMPLES]
+    x = cut_silent_ends(x)[:N_SAMPLES]
     x = x - voice.tilt * np.concatenate([[0.0], x[:-1]])
     start = random.randint(0, N_SAMPLES - len(x))
     x = x * (10 ** (random.uniform(-20, -2) / 20) / np.abs(x).max())
@@ -168,11 +104,6 @@ def _clip(word: str, voice: Voice, random: Random, noises: list[np.ndarray]) -> 
     clip = noise * np.sqrt(np.mean(x**2) / (np.mean(noise**2) + 1e-12) / 10 ** (snr_db / 10))
     clip[start : start + len(x)] += x
     return clip / max(1.0, np.abs(clip).max())
-
-
-def _without_silence(x: np.ndarray) -> np.ndarray:
-    loud = np.flatnonzero(np.abs(x) > 0.01 * np.abs(x).max())
-    return x[loud[0] : loud[-1] + 1]
 
 
 def _write_noises(folder: Path, seconds: float, seed: int) -> list[np.ndarray]:

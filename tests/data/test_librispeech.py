@@ -1,0 +1,129 @@
+"""The synthetic LibriSpeech, and prepare() of its layout, on it and on real LibriSpeech."""
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechkit.data import read_cuts, synthesize_librispeech
+from speechkit.data.librispeech_synthesis import draw_sentences
+from speechkit.data.sentences import vocabulary
+from speechkit.errors import UserError
+
+SMALL = {"seed": 3, "n_voices": 7, "n_utterances": 14}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    pytest.importorskip("espeakng_loader", reason="speech synthesis needs the extra speechkit[synth]")
+    return synthesize_librispeech(tmp_path_factory.mktemp("synth") / "corpus", **SMALL)
+
+
+@pytest.fixture(scope="module")
+def prepare():
+    path = Path(__file__).resolve().parents[2] / "recipes" / "LibriSpeech" / "prepare.py"
+    spec = importlib.util.spec_from_file_location("prepare_librispeech", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.prepare
+
+
+def transcripts(corpus: Path) -> dict[str, str]:
+    lines = [line for path in corpus.rglob("*.trans.txt") for line in path.read_text().splitlines()]
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def test_every_sentence_has_its_file_and_its_speaker(corpus):
+    texts = transcripts(corpus)
+    files = {path.stem: path for path in corpus.rglob("*.flac")}
+    assert texts.keys() == files.keys()
+    assert len(texts) == 14
+    for name, path in files.items():
+        speaker, chapter, _ = name.split("-")
+        assert path.parent == path.parents[2] / speaker / chapter
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.subtype) == (16000, 1, "PCM_16")
+        n_letters = len(texts[name])
+        assert 0.03 < info.duration / n_letters < 0.15, "as long as such a sentence takes to read"
+    subsets = {
+        path.name: {each.name for each in path.iterdir()} for path in corpus.iterdir() if path.is_dir()
+    }
+    assert {name: len(speakers) for name, speakers in subsets.items()} == {
+        "train-clean-100": 4, "dev-clean": 1, "test-clean": 2
+    }  # fmt: skip
+    assert len(set.union(*subsets.values())) == 7, "no speaker is in two subsets"
+
+
+def test_sentences_are_of_the_vocabulary_and_in_one_subset_only():
+    drawn = draw_sentences(2000, seed=1)
+    every = [sentence for sentences in drawn.values() for sentence in sentences]
+    assert len(set(every)) == 2000
+    assert {word for sentence in every for word in sentence.split()} == set(vocabulary())
+    seen = {word for sentence in drawn["train"] for word in sentence.split()}
+    assert seen == set(vocabulary()), "no test word was never trained"
+
+
+def test_the_same_seed_writes_the_same_bytes_and_another_does_not(corpus, tmp_path):
+    def digest(folder: Path) -> str:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+    again = synthesize_librispeech(tmp_path / "again", **SMALL)
+    assert digest(again) == digest(corpus)
+    other = synthesize_librispeech(tmp_path / "other", **{**SMALL, "seed": 4})
+    assert transcripts(other) != transcripts(corpus)
+
+
+def test_a_finished_corpus_is_left_and_another_refused(corpus):
+    before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*.flac")}
+    assert synthesize_librispeech(corpus.parent, **SMALL) == corpus
+    assert {path: path.stat().st_mtime_ns for path in corpus.rglob("*.flac")} == before
+    with pytest.raises(UserError, match="corpus of another n_utterances"):
+        synthesize_librispeech(corpus.parent, **{**SMALL, "n_utterances": 20})
+    with pytest.raises(UserError, match="n_utterances: 3"):
+        synthesize_librispeech(corpus.parent, n_voices=7, n_utterances=3)
+
+
+@pytest.mark.parametrize("inner", [True, False])
+def test_prepare_writes_all_utterances_with_text_and_speaker(corpus, prepare, tmp_path, inner):
+    prepare(str(corpus if inner else corpus.parent), str(tmp_path), test_subsets=["test-clean", "dev-clean"])
+    texts = transcripts(corpus)
+    found = {}
+    for subset in ("train", "valid", "test-clean"):
+        for cut in read_cuts(tmp_path / f"{subset}.jsonl"):
+            (segment,) = cut.supervisions
+            found[cut.id] = segment.text
+            assert segment.speaker == cut.id.split("-")[0]
+            assert np.isclose(cut.duration, soundfile.info(cut.recording.sources[0].source).duration)
+    assert found == texts
+    valid = (tmp_path / "valid.jsonl").read_text()
+    assert (tmp_path / "dev-clean.jsonl").read_text() == valid, "one subset may be validation and test"
+
+
+def test_a_missing_subset_is_named(corpus, prepare, tmp_path):
+    with pytest.raises(
+        UserError, match=r"lacks train-clean-360.*there are dev-clean, test-clean, train-clean"
+    ):
+        prepare(str(corpus), str(tmp_path), train_subsets=["train-clean-360"])
+    with pytest.raises(UserError, match="there is no folder"):
+        prepare(str(tmp_path / "nowhere"), str(tmp_path))
+    with pytest.raises(UserError, match=r"no subset test-cleen of LibriSpeech.*test-clean"):
+        prepare(str(corpus), str(tmp_path), test_subsets=["test-cleen"], download=True)
+
+
+def test_real_librispeech_is_read(real_data, prepare, tmp_path):
+    corpus = real_data / "librispeech" / "LibriSpeech"
+    if not corpus.is_dir():
+        pytest.skip(f"no LibriSpeech at {corpus}: set SPEECHKIT_DATA to a folder that has it")
+    subsets = {"train_subsets": ["test-other"], "valid_subsets": ["dev-clean"], "test_subsets": ["dev-clean"]}
+    prepare(str(corpus), str(tmp_path), **subsets)
+    lines = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert len(lines) == 80
+    assert len({line["supervisions"][0]["speaker"] for line in lines}) == 8
+    assert all(line["supervisions"][0]["text"].isupper() for line in lines)
+    with pytest.raises(UserError, match="train-clean-100 has no transcripts"):
+        prepare(str(corpus), str(tmp_path), **{**subsets, "train_subsets": ["train-clean-100"]})
