@@ -32,7 +32,7 @@ from speechkit.nnet import (
     QLinear,
     QPooling2d,
 )
-from speechkit.ops.algebra import conjugate, multiply, normalize, split_parts
+from speechkit.ops.algebra import conjugate, from_complex, multiply, normalize, split_parts, to_complex
 
 RECURRENT = (LiGRU, CRNN, CLSTM, CGRU, CLiGRU, QRNN, QLSTM, QGRU, QLiGRU)
 
@@ -107,6 +107,26 @@ def test_defect_ligru_with_layer_norm_ignores_its_input(layer):
     y = layer(x)
     assert (y - layer(torch.randn_like(x))).abs().max() > 0.1
     assert torch.autograd.grad(y.sum(), x)[0].abs().amax(-1).min() > 1e-6
+
+
+def test_defect_gates_of_some_parts_of_other_numbers():
+    """In LSTM and LiGRU there, a gate is made of one part of several numbers: no complex product.
+
+    Here the first frame's gates are W x, in torch's complex numbers.
+    """
+    x = torch.randn(5, 1, 6, dtype=torch.float64)
+    lstm = CLSTM(4, input_size=3).double()
+    ligru = CLiGRU(4, input_size=3, normalization=None).double()
+
+    def gates(layer):
+        weight = torch.complex(*layer.layers[0][0].input.parts)
+        return [from_complex(z) for z in torch.nn.functional.linear(to_complex(x), weight).split(4, -1)]
+
+    enter, _, candidate, leave = gates(lstm)
+    cell = enter.sigmoid() * candidate.tanh()
+    torch.testing.assert_close(lstm(x), leave.sigmoid() * cell.tanh())
+    update, candidate = gates(ligru)
+    torch.testing.assert_close(ligru(x), (1 - update.sigmoid()) * candidate.relu())
 
 
 @pytest.mark.parametrize("layer", RECURRENT)
