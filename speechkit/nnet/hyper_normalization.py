@@ -9,6 +9,7 @@ from speechkit.errors import UserError
 from speechkit.nnet.hyper_weight import algebra_of, count_numbers
 from speechkit.nnet.sizes import check_width, input_size_of
 from speechkit.ops.lengths import expanded_mask, is_padded, mask_padding
+from speechkit.ops.mixing import mix_parts, part_moments
 from speechkit.ops.whitening import shared_scaling_matrix, whitening_matrix
 
 # B batch, T frames, N numbers of one kind, n parts, F numbers in a frame
@@ -65,24 +66,24 @@ class HyperBatchNorm(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # sums over many frames need all their digits
             rows = mask_padding(x, lengths).to(_type_of_sums(x)).reshape(-1, *self.running_mean.shape)
             if self.training:
-                mean, covariance = self._statistics(rows, _true_rows(x, lengths))
+                centred, covariance = self._centre(rows, _true_rows(x, lengths))
             else:
-                mean, covariance = self.running_mean.to(rows), self.running_var.to(rows)
+                centred, covariance = rows - self.running_mean, self.running_var.to(rows)
             matrix = self.affine.matrices(rows) @ WHITEN[self.affine.whiten](covariance, self.eps)
-            y = torch.einsum("fnm,tmf->tnf", matrix, rows - mean) + self.affine.bias
+            y = mix_parts(matrix, centred) + self.affine.bias
         return y.reshape(x.shape).to(x.dtype)
 
-    def _statistics(self, rows: Tensor, true: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Mean (n, F) and covariance (F, n, n) of true rows (N, n, F)."""
+    def _centre(self, rows: Tensor, true: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Rows (N, n, F) less their mean, zero where they are not true, and covariance (F, n, n)."""
         count = rows.new_tensor(float(len(rows))) if true is None else true.sum().clamp_min(1)
         mean = rows.sum(0) / count  # padding is zeros
         centred = rows - mean if true is None else (rows - mean) * true.view(-1, 1, 1)
-        covariance = torch.einsum("tmf,tnf->fmn", centred, centred) / count
+        covariance = part_moments(centred, centred) / count
         with torch.no_grad():
             self.running_mean.lerp_(mean.detach().to(self.running_mean), self.momentum)
             unbiased = covariance.detach() * (count / (count - 1).clamp_min(1))
             self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
-        return mean, covariance
+        return centred, covariance
 
 
 class HyperLayerNorm(nn.Module):
@@ -129,7 +130,7 @@ class HyperLayerNorm(nn.Module):
             centred = rows - rows.mean(-1, keepdim=True)
             covariance = centred @ centred.transpose(-1, -2) / centred.shape[-1]
             white = WHITEN[self.affine.whiten](covariance, self.eps) @ centred
-            y = torch.einsum("fnm,...mf->...nf", self.affine.matrices(white), white) + self.affine.bias
+            y = mix_parts(self.affine.matrices(white), white) + self.affine.bias
             y = y.reshape(numbers.shape)
             if self.over_bands:
                 y = y.transpose(2, 3)

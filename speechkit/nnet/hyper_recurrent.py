@@ -24,14 +24,20 @@ KERNELS: dict[str, tuple[Callable, int]] = {
 class GateWeight(HyperWeight):
     """Weights of G gates as one matrix (G n O, n I): gate by gate, and in a gate part by part.
 
-    Each gate has its own first values, so that a fan counts its own outputs.
+    Or part by part, and in a part gate by gate, with `by_gate` False. Each gate has its own first values, so
+    that a fan counts its own outputs.
     """
 
     def __init__(
-        self, algebra: Algebra, n_gates: int, shape: tuple[int, int], init: tuple[str, str | None]
+        self,
+        algebra: Algebra,
+        n_gates: int,
+        shape: tuple[int, int],
+        init: tuple[str, str | None],
+        by_gate: bool = True,
     ) -> None:
         n_out, n_in = shape
-        super().__init__(algebra, (n_gates * n_out, n_in), groups=n_gates, init=init)
+        super().__init__(algebra, (n_gates * n_out, n_in), groups=n_gates if by_gate else 1, init=init)
         gates = [hyper_init((algebra.n_parts, n_out, n_in), *init) for _ in range(n_gates)]
         with torch.no_grad():
             self.parts.copy_(torch.cat(gates, 1))

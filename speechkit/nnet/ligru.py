@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from speechkit.errors import UserError
 from speechkit.nnet.hyper_normalization import HyperBatchNorm, HyperLayerNorm
 from speechkit.nnet.hyper_recurrent import GateWeight
-from speechkit.nnet.hyper_weight import algebra_of, check_init, count_numbers, to_groups
+from speechkit.nnet.hyper_weight import algebra_of, check_init, count_numbers
 from speechkit.nnet.normalization import BatchNorm, LayerNorm
 from speechkit.nnet.recurrent import join_directions
 from speechkit.nnet.sizes import check_positive, check_probability, check_width
@@ -84,12 +84,11 @@ class HyperLiGRU(nn.Module):
         states = []
         for layer in self.layers:
             cells = cast("list[_LiGRUCell]", list(layer.children()))
-            inputs = [cell.project(x, lengths) for cell in cells]
-            inputs[1:] = [reverse_padded(each, lengths) for each in inputs[1:]]
+            directions = [x, reverse_padded(x, lengths)][: len(cells)]
+            inputs = [cell.project(each, lengths) for cell, each in zip(cells, directions, strict=True)]
             with torch.autocast(x.device.type, enabled=False):
-                weight = torch.stack([cell.recurrent_matrix() for cell in cells])
-            over_time = torch.stack(inputs).permute(2, 0, 1, 3)
-            y = ligru_states(over_time, weight, self._mask(x, weight)).permute(1, 2, 0, 3)
+                weight = torch.stack([cell.recurrent.matrix() for cell in cells])
+            y = ligru_states(inputs, weight, self._mask(x, weight), self.n_parts)
             states += [_last_true(direction, lengths) for direction in y] if self.return_hidden else []
             x = join_directions([y[0], *(reverse_padded(each, lengths) for each in y[1:])], self.n_parts)
         return (x, torch.stack(states)) if self.return_hidden else x
@@ -98,7 +97,7 @@ class HyperLiGRU(nn.Module):
         """What the candidates of a layer are multiplied by, the same in every frame: (D, B, n H)."""
         if not self.training or not self.dropout:
             return None
-        return F.dropout(weight.new_ones(len(weight), len(x), weight.shape[1]), self.dropout)
+        return F.dropout(weight.new_ones(len(weight), len(x), weight.shape[2]), self.dropout)
 
 
 class LiGRU(HyperLiGRU):
@@ -144,9 +143,8 @@ class _LiGRUCell(nn.Module):
     ) -> None:
         super().__init__()
         n_inputs, n_hidden = sizes
-        self.n_parts = algebra.n_parts
-        self.input = GateWeight(algebra, 2, (n_hidden, n_inputs), init)
-        self.recurrent = GateWeight(algebra, 2, (n_hidden, n_hidden), init)
+        self.input = GateWeight(algebra, 2, (n_hidden, n_inputs), init, by_gate=False)
+        self.recurrent = GateWeight(algebra, 2, (n_hidden, n_hidden), init, by_gate=False)
         if algebra.n_parts == 1:
             with torch.no_grad():
                 for gate in self.recurrent.parts[0].chunk(2):
@@ -156,19 +154,13 @@ class _LiGRUCell(nn.Module):
             nn.Parameter(torch.zeros(2 * algebra.n_parts * n_hidden)) if bias and not self.norm else None
         )
 
-    def recurrent_matrix(self) -> Tensor:
-        """(n H, 2 n H): what a state is multiplied by, from the right."""
-        return self.recurrent.matrix().T
-
     def project(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """(B, T, n I) to what the frames add to the gates, (B, T, 2 n H): gate by gate, then part by part."""
-        a = F.linear(x, self.input.matrix(), self.bias)
+        """(B, T, n I) to what the frames add to the gates, (B, T, n 2 H): part by part, then gate by gate."""
+        numbers = F.linear(x, self.input.matrix(), self.bias)
         if self.norm is None:
-            return a
-        numbers = to_groups(a, 2, (2, self.n_parts))  # a number's parts side by side, for the norm
+            return numbers
         is_batch = isinstance(self.norm, BatchNorm | HyperBatchNorm)
-        numbers = self.norm(numbers, lengths) if is_batch else self.norm(numbers)
-        return to_groups(numbers, 2, (self.n_parts, 2))
+        return self.norm(numbers, lengths) if is_batch else self.norm(numbers)
 
 
 def _make_norm(normalization: str | None, algebra: Algebra, n_numbers: int) -> nn.Module | None:
