@@ -1,7 +1,7 @@
 """Batches of cuts: one sequence an epoch, a function of the seed and the epoch alone."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from random import Random
@@ -33,7 +33,7 @@ class Skipped(NamedTuple):
     """A cut that is not in its batch, and why: a word or two to count by, and what is wrong in detail."""
 
     id: str
-    reason: str  # "unreadable", "empty", "too short" or "not finite"
+    reason: str  # "unreadable", "empty", "too short" or "not finite"; a task may have others
     detail: str
 
 
@@ -59,6 +59,25 @@ class Batch:
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch with its tensors on a device."""
         return replace(self, waveforms=self.waveforms.to(device), lengths=self.lengths.to(device))
+
+    def without(self, left_out: Mapping[int, Skipped], notices: Iterable[str] = ()) -> "Batch":
+        """The other utterances; those left out, by their row, join `skipped`."""
+        rows = [row for row in range(len(self)) if row not in left_out]
+        lengths = self.lengths[rows]
+        n_samples = int(lengths.max()) if rows else 0
+        return replace(
+            self,
+            ids=[self.ids[row] for row in rows],
+            waveforms=self.waveforms[rows, :n_samples],
+            lengths=lengths,
+            texts=[self.texts[row] for row in rows],
+            speakers=[self.speakers[row] for row in rows],
+            groups=[self.groups[row] for row in rows],
+            seconds=[self.seconds[row] for row in rows],
+            paths=[self.paths[row] for row in rows],
+            skipped=[*self.skipped, *left_out.values()],
+            notices=[*self.notices, *notices],
+        )
 
 
 class CutBatches:

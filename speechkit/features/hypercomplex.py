@@ -1,6 +1,7 @@
 """Features whose bands are numbers of several parts: complex spectra, and energies with their derivatives."""
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -124,6 +125,10 @@ class Deltas(nn.Module):
         if self.energy:
             parts.append(static.logsumexp(-1, keepdim=True).expand_as(static))
         return mask_padding(torch.stack(parts, -1), lengths), lengths
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Samples to frames."""
+        return cast(Callable[[Tensor], Tensor], self.features.output_lengths)(lengths)
 
 
 def differentiate(x: Tensor, lengths: Tensor, half_width: int = 2) -> Tensor:

@@ -1,5 +1,6 @@
 """One Brain for each task, the entry of a recipe, and loading what was trained."""
 
+from speechkit.tasks.asr import ASR, Recognizer, Transcription
 from speechkit.tasks.classification import Classification, Classifier, Prediction
 from speechkit.tasks.entry import check_build, main
 from speechkit.tasks.evaluate import evaluate_run
@@ -7,9 +8,12 @@ from speechkit.tasks.folds import run_folds
 from speechkit.tasks.load import classify_file, load
 
 __all__ = [
+    "ASR",
     "Classification",
     "Classifier",
     "Prediction",
+    "Recognizer",
+    "Transcription",
     "check_build",
     "classify_file",
     "evaluate_run",

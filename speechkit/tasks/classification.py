@@ -1,7 +1,6 @@
 """One label for each utterance: keywords, emotions, sounds."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +11,9 @@ from speechkit.data import Batch
 from speechkit.errors import UserError, suggest
 from speechkit.losses import cross_entropy
 from speechkit.metrics import accuracy
-from speechkit.ops.duration import fix_n_samples
-from speechkit.ops.resample import resample
+from speechkit.tasks.inputs import blamed, compute_features, describe_utterance, hear, noise_batch
 from speechkit.training import Brain, Loss, Stage
 
-MADE = "write !new: and a class for this key (!name: only names it)"
 N_TOP = 3  # labels kept with their probabilities in a record
 
 
@@ -63,11 +60,11 @@ class Classification(Brain):
         targets = self._targets(batch)
         features, lengths = compute_features(self.modules, batch.waveforms, batch.lengths, self._n_samples)
         if stage is Stage.TRAIN and self.augmentation is not None:
-            with _blamed("augmentation"):
+            with blamed("augmentation"):
                 features = self.augmentation(features, lengths)
         if stage is Stage.TRAIN and self.mixup is not None:
             shares = nn.functional.one_hot(targets, len(self.labels)).to(features.dtype)
-            with _blamed("mixup"):
+            with blamed("mixup"):
                 features, targets = self.mixup(features, shares, lengths)
         logits = self.modules["model"](features, lengths)
         shape, expected = tuple(logits.shape), (len(batch), len(self.labels))
@@ -88,17 +85,12 @@ class Classification(Brain):
         values, indices = log_probabilities.topk(min(N_TOP, len(self.labels)))
         losses = -log_probabilities.gather(1, targets.cpu()[:, None])[:, 0]
         records = []
-        for row, utterance in enumerate(batch.ids):
+        for row in range(len(batch)):
             shares = zip(indices[row].tolist(), values[row].exp().tolist(), strict=True)
             best = [(self.labels[index], share) for index, share in shares]
             records.append(
                 {
-                    "id": utterance,
-                    "speaker": batch.speakers[row] or None,
-                    "group": batch.groups[row] or None,
-                    "seconds": batch.seconds[row],
-                    "audio": batch.paths[row] or None,
-                    "reference": batch.texts[row],
+                    **describe_utterance(batch, row),
                     "hypothesis": best[0][0],
                     "alignment": None,
                     "counts": {"correct": int(best[0][0] == batch.texts[row]), "total": 1},
@@ -113,20 +105,7 @@ class Classification(Brain):
 
     def fake_batch(self, n_utterances: int = 2) -> Batch:
         """Noise in the form of data, at most 1 s, of different lengths: for the dry run."""
-        lengths = torch.tensor([self.sample_rate, int(0.7 * self.sample_rate)][:n_utterances])
-        waveforms = 0.01 * torch.randn(n_utterances, int(lengths.max()))
-        waveforms *= torch.arange(waveforms.shape[1]) < lengths[:, None]
-        names = [f"fake-{row}" for row in range(n_utterances)]
-        return Batch(
-            ids=names,
-            waveforms=waveforms,
-            lengths=lengths,
-            texts=[self.labels[0], self.labels[-1]][:n_utterances],
-            speakers=names,
-            groups=[""] * n_utterances,
-            seconds=[n / self.sample_rate for n in lengths.tolist()],
-            paths=[""] * n_utterances,
-        )
+        return noise_batch(self.sample_rate, [self.labels[0], self.labels[-1]][:n_utterances])
 
     def _targets(self, batch: Batch) -> Tensor:
         try:
@@ -171,11 +150,7 @@ class Classifier:
 
         As with data, a waveform beyond [-1, 1] is scaled down to its peak.
         """
-        wave = _check_waveform(waveform)
-        if not sample_rate > 0 or sample_rate != int(sample_rate):
-            raise UserError(f"a sample rate of {sample_rate} Hz", expected="a whole number above 0")
-        wave = resample(wave, int(sample_rate), self.sample_rate)
-        wave = wave / wave.abs().max().clamp_min(1)
+        wave = hear(waveform, sample_rate, self.sample_rate)
         device = next(self.modules.parameters()).device
         features, lengths = compute_features(
             self.modules,
@@ -188,29 +163,6 @@ class Classifier:
         return Prediction(
             self.labels[best], probabilities[best], dict(zip(self.labels, probabilities, strict=True))
         )
-
-
-def compute_features(
-    modules: nn.ModuleDict, waveforms: Tensor, lengths: Tensor, n_samples: int | None
-) -> tuple[Tensor, Tensor]:
-    """Features and frame lengths of waveforms, brought to n_samples first where that is given."""
-    if n_samples is not None:
-        waveforms, lengths = fix_n_samples(waveforms, lengths, n_samples)
-    # In full precision also within autocast: energies span more than bf16's 8 bits tell apart.
-    with torch.autocast(waveforms.device.type, enabled=False):
-        return modules["features"](waveforms, lengths)
-
-
-@contextmanager
-def _blamed(key: str) -> Iterator[None]:
-    """What cannot be called as this key's value must be is the YAML's mistake."""
-    try:
-        yield
-    except UserError as error:
-        error.key, error.do = key, error.do or MADE
-        raise
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{type(error).__name__}: {error}", do=MADE, key=key) from error
 
 
 def _count_samples(clip_seconds: float | None, sample_rate: int) -> int | None:
@@ -227,22 +179,3 @@ def _check_labels(labels: Sequence[str]) -> list[str]:
     if len(set(labels)) != len(labels) or len(labels) < 2:
         raise UserError(f"labels are {list(labels)}", expected="at least two, all different", key="labels")
     return list(labels)
-
-
-def _check_waveform(waveform: Tensor | np.ndarray | Sequence[float]) -> Tensor:
-    wave = torch.as_tensor(waveform)
-    if not wave.is_floating_point():
-        raise UserError(
-            f"a waveform of {wave.dtype}",
-            expected="floats within [-1, 1]",
-            do="divide 16-bit samples by 32768",
-        )
-    if wave.ndim == 2 and len(wave) > wave.shape[1] > 0:
-        expected = "(channels, samples)"
-        raise UserError(f"a waveform of shape {tuple(wave.shape)}", expected=expected, do="transpose it")
-    wave = wave.float().mean(0) if wave.ndim == 2 and len(wave) else wave.float()
-    if wave.ndim != 1 or not len(wave):
-        raise UserError(f"a waveform of shape {tuple(wave.shape)}", expected="(N,) or (C, N) with N > 0")
-    if not wave.isfinite().all():
-        raise UserError("the waveform has values that are not finite")
-    return wave

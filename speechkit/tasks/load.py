@@ -1,22 +1,28 @@
 """A trained run's model, ready to use."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import soundfile
 from torch import nn
 
 from speechkit import config, report
 from speechkit.errors import UserError
+from speechkit.tasks.asr import ASR, Recognizer
 from speechkit.tasks.classification import Classification, Classifier, Prediction
 from speechkit.tasks.recipe import importing_only
 from speechkit.training import CheckpointFolder, choose_device, load_weights
 
-PREDICTORS = {Classification.task: (Classification.inference_keys, Classifier)}
+PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[..., Classifier | Recognizer]]] = {
+    Classification.task: (Classification.inference_keys, Classifier),
+    ASR.task: (ASR.inference_keys, Recognizer),
+}
 
 
-def load(run: str | Path, recipe: str | Path | None = None, device: str = "cpu") -> Classifier:
-    """The model of a run folder, with the weights of its best epoch.
+def load(run: str | Path, recipe: str | Path | None = None, device: str = "cpu") -> Any:
+    """The model of a run folder, with the weights of its best epoch: a Classifier or a Recognizer.
 
     Reading the folder executes nothing: only `modules` and plain values are built, from the allow-list.
 
@@ -62,6 +68,8 @@ def _warn_of_damage(name: str, reason: str) -> None:
 
 def classify_file(model: Classifier, path: str | Path) -> Prediction:
     """Label an audio file of any format that soundfile reads; of several channels the mean is taken."""
+    if not isinstance(model, Classifier):
+        raise UserError(f"a {type(model).__name__}", expected="a run that classifies")
     try:
         samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:

@@ -146,6 +146,10 @@ class Brain:
         """Predictions for a batch."""
         raise UserError(f"{type(self).__name__} has no compute_forward", do="define it in the recipe's Brain")
 
+    def screen(self, batch: Any) -> Any:
+        """A batch of training less what the task cannot learn from, which joins `batch.skipped`."""
+        return batch
+
     def compute_objectives(self, predictions: Any, batch: Any, stage: Stage) -> Loss | dict[str, Loss]:
         """The loss as a sum with its count, or one for each named optimizer."""
         raise UserError(
@@ -275,6 +279,8 @@ class Brain:
         seed_torch(derive_seed(self.seed, "train", progress.epoch, number), self.device)
         progress.n_batches += batch.turn.n_batches
         progress.n_cuts += batch.turn.n_cuts
+        if len(batch):
+            batch = self.screen(batch)
         self._news.add(batch)
         if not len(batch) and alone:
             return
