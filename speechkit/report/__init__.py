@@ -1,6 +1,6 @@
 """Run folders -> text, JSON and one-file HTML with plots and audio. Reads files only, never torch."""
 
-from speechkit.report.clips import choose_worst, write_clip, write_clips
+from speechkit.report.clips import write_clip, write_clips
 from speechkit.report.folds import write_folds
 from speechkit.report.formats import (
     read_events,
@@ -17,7 +17,7 @@ from speechkit.report.formats import (
 from speechkit.report.log_csv import write_log_csv
 from speechkit.report.run import Run, read_run
 from speechkit.report.schemas import SCHEMA
-from speechkit.report.write import summarize, write_report
+from speechkit.report.write import choose_worst, summarize, write_report
 
 __all__ = [
     "SCHEMA",

@@ -19,11 +19,11 @@ INDEX = "clips/index.json"
 _NAME_BYTES = 180  # of a file name; file systems end at 255, and a temporary name is longer
 
 
-def choose_worst(records: Iterable[dict], n: int) -> list[dict]:
+def choose_by_loss(records: Iterable[dict], n: int) -> list[dict]:
     """The n records with the largest loss, the worst first; equal ones by id; skipped ones never.
 
     >>> records = [{"id": i, "scores": {"loss": x}, "skipped": None} for i, x in [("a", 1.0), ("b", 3.0)]]
-    >>> [record["id"] for record in choose_worst(records, 1)]
+    >>> [record["id"] for record in choose_by_loss(records, 1)]
     ['b']
     """
     scored = [record for record in records if not record["skipped"] and "loss" in (record["scores"] or {})]

@@ -24,6 +24,7 @@ from speechkit.report.view import View
 
 TEMPLATES = Path(__file__).parent / "templates"
 AUDIO_BYTES = 8_000_000  # of embedded clips in one page; the others are named by their file
+ACRONYMS = ("asr", "wer", "cer", "per", "eer")
 FEW_SPEAKERS = 30  # an interval over fewer is itself uncertain
 
 
@@ -107,6 +108,8 @@ def draw_charts(run: Run, units: dict[str, str]) -> list[Chart]:
 
 
 def _title(name: str) -> str:
+    if name in ACRONYMS:
+        return name.upper()
     return name[:1].upper() + name[1:].replace("_", " ")
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from speechkit.report.shapes import AMOUNT, COUNT, LOSSY, NUMBER, MapOf
+from speechkit.report.shapes import AMOUNT, COUNT, LOSSY, NUMBER, MapOf, Row
 
 SCHEMA = 1
 
@@ -166,6 +166,8 @@ FORMATS["folds"] = {
     "device": str,
 }
 
+_EDITS = dict.fromkeys(("correct", "substitutions", "deletions", "insertions"), COUNT)
+
 # What a task's records hold besides, where the utterance was not skipped.
 TASK_RECORDS: dict[str, Any] = {
     "classification": {
@@ -173,5 +175,17 @@ TASK_RECORDS: dict[str, Any] = {
         "hypothesis": str,
         "counts": {"correct": COUNT, "total": COUNT},
         "scores": {"top?": ([[(str, NUMBER, None)]], None)},
+    },
+    "asr": {
+        "reference": str,
+        "hypothesis": str,
+        "alignment": [
+            Row((("C", "S", "D", "I"), (str, None), (str, None)))
+        ],  # of the reference, of the hypothesis
+        "counts": (
+            {**_EDITS, "words": COUNT, "characters": COUNT, "character_errors": COUNT},
+            {**_EDITS, "phones": COUNT},
+        ),
+        "scores": {"loss?": (NUMBER, None)},
     },
 }

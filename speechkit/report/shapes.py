@@ -1,8 +1,8 @@
 """What a value read from JSON must look like, and all the ways in which it does not.
 
 A shape is written as the value looks: a type, `None`, a tuple of alternatives, `[shape]` for a list, a
-dict of keys (`"key?"` may be absent, other keys are allowed), or `MapOf(shape)` for a mapping with keys of
-any name.
+dict of keys (`"key?"` may be absent, other keys are allowed), `Row(shapes)` for a list of as many items, or
+`MapOf(shape)` for a mapping with keys of any name.
 `NUMBER` is a finite number, `LOSSY` a number that may also be NaN or infinite.
 """
 
@@ -17,6 +17,13 @@ class MapOf:
     """A mapping of strings to values of one shape."""
 
     shape: Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """A list with one item for each of the shapes."""
+
+    shapes: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def fits(value: Any, shape: Any) -> bool:
         return value is None
     if isinstance(shape, type):
         return isinstance(value, shape) and (shape is bool or not isinstance(value, bool))
-    if isinstance(shape, dict | MapOf | list):
+    if isinstance(shape, dict | MapOf | Row | list):
         parts = _split(value, shape, "")
         return parts is not None and all(fits(item, inner) for _, item, inner in parts)
     return bool(value == shape and type(value) is type(shape))
@@ -98,6 +105,9 @@ def _split(value: Any, shape: Any, key: str) -> list[tuple[str, Any, Any]] | Non
         return next((parts for parts in found if parts is not None), None)
     if isinstance(shape, list) and isinstance(value, list | tuple):
         return [(f"{key}[{position}]", item, shape[0]) for position, item in enumerate(value)]
+    if isinstance(shape, Row) and isinstance(value, list | tuple) and len(value) == len(shape.shapes):
+        pairs = zip(value, shape.shapes, strict=True)
+        return [(f"{key}[{position}]", item, inner) for position, (item, inner) in enumerate(pairs)]
     if isinstance(shape, MapOf) and isinstance(value, dict):
         return [(_join(key, str(name)), item, shape.shape) for name, item in value.items()]
     if isinstance(shape, dict) and isinstance(value, dict):
@@ -122,6 +132,8 @@ def name_shape(shape: Any) -> str:
         return shape.name
     if isinstance(shape, MapOf | dict):
         return "a mapping"
+    if isinstance(shape, Row):
+        return f"a list of {len(shape.shapes)}"
     if isinstance(shape, list):
         return "a list"
     if shape is None:

@@ -35,10 +35,14 @@ class Section:
 
 @dataclass(frozen=True)
 class View:
-    """A task's measures by name, the headline first, and its sections for one test subset."""
+    """A task's measures by name, the headline first, and its sections for one test subset.
+
+    `badness(record)` orders utterances: the page plays those with the greatest.
+    """
 
     measures: dict[str, Measure]
     describe_subset: Callable[[Run, str, AudioBudget], list[Section]]
+    badness: Callable[[dict[str, Any]], Any] | None = None
 
 
 def ratio_of_counts(numerator: str, denominator: str) -> Callable[[Records, Sequence[str] | None], Interval]:

@@ -1,15 +1,17 @@
 """From a run folder to its report: `report.json`, `report.html` and the text for the terminal."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from speechkit.report import classification
+from speechkit.report import classification, recognition
+from speechkit.report.clips import choose_by_loss
 from speechkit.report.formats import encode, write_atomic, write_json
 from speechkit.report.result import build_report
 from speechkit.report.run import read_run
 from speechkit.report.text import format_report
 from speechkit.report.view import View
 
-VIEWS = {"classification": classification.VIEW}
+VIEWS = {"classification": classification.VIEW, "asr": recognition.VIEW}
 # A task without a view of its own still gets its curves, model, YAML and versions.
 _PLAIN = View({}, lambda run, subset, budget: [])
 
@@ -17,6 +19,18 @@ _PLAIN = View({}, lambda run, subset, budget: [])
 def find_view(task: str) -> View:
     """What is measured and shown of a task."""
     return VIEWS.get(task, _PLAIN)
+
+
+def choose_worst(records: Iterable[dict], n: int, task: str = "") -> list[dict]:
+    """The n utterances that a page plays, the worst first, as the task orders them; skipped ones never.
+
+    A task without an order of its own has that of the loss, the largest first; equal ones by id.
+    """
+    badness = find_view(task).badness
+    if badness is None:
+        return choose_by_loss(records, n)
+    counted = [record for record in records if not record["skipped"]]
+    return sorted(counted, key=badness, reverse=True)[:n]
 
 
 def write_report(run_folder: str | Path) -> Path:

@@ -21,7 +21,7 @@ def evaluate_subsets(brain: Brain) -> None:
         report.write_records(
             brain.output_folder / "predictions" / f"{subset}.jsonl", complete, task=brain.task
         )
-        worst = [record["id"] for record in report.choose_worst(complete, N_CLIPS)]
+        worst = [record["id"] for record in report.choose_worst(complete, N_CLIPS, brain.task)]
         if hasattr(data, "manifest"):
             clips = read_clips(data.manifest, worst, data.sample_rate)
             report.write_clips(brain.output_folder, subset, clips)

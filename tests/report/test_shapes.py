@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.report.shapes import AMOUNT, COUNT, LOSSY, NUMBER, MapOf, find_misfits
+from speechkit.report.shapes import AMOUNT, COUNT, LOSSY, NUMBER, MapOf, Row, find_misfits
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -38,6 +38,14 @@ def test_numbers_that_are_none(number) -> None:
 def test_a_loss_may_be_nan() -> None:
     assert misfits(float("nan"), LOSSY) == []
     assert misfits("nan", LOSSY) == [("", "'nan'", "a number")]
+
+
+def test_a_row_has_its_items_and_no_more() -> None:
+    row = Row((("S", "D"), (str, None)))
+    assert misfits(["S", None], row) == []
+    assert misfits(["S"], row) == [("", "a list", "a list of 2")]
+    assert misfits(["S", "a", "b"], row) == [("", "a list", "a list of 2")]
+    assert misfits(["X", 1], row) == [("[0]", "'X'", "'S' or 'D'"), ("[1]", "1", "text or null")]
 
 
 def test_a_constant_is_itself_and_not_what_equals_it() -> None:
