@@ -16,7 +16,7 @@ from speechkit.data.csv_table import read_table
 from speechkit.data.download import run_download
 from speechkit.data.librispeech_synthesis import synthesize_librispeech
 from speechkit.data.manifest import read_cuts, write_cuts
-from speechkit.data.own import prepare_folder, prepare_table
+from speechkit.data.own import prepare_folder, prepare_table, prepare_transcripts
 from speechkit.data.sharding import Sharded, write_shards
 from speechkit.data.speech_commands import (
     SILENCE,
@@ -60,6 +60,7 @@ __all__ = [
     "prepare_folder",
     "prepare_once",
     "prepare_table",
+    "prepare_transcripts",
     "random_subset",
     "read_clips",
     "read_cuts",

@@ -1,7 +1,8 @@
 """Manifests of one's own clips: a folder for each label, or a table."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from speechkit.data.corpus import N_NAMED, Clip, check_labels, find_audio, find_folder, prepare_once
@@ -10,6 +11,7 @@ from speechkit.data.splitting import SHARES, split_clips
 from speechkit.errors import Place, UserError, UserErrors, suggest
 
 SUBSETS = ("train", "valid", "test")
+Split = Callable[[Sequence[Clip], Mapping[str, float]], dict[str, list[Clip]]]
 
 
 def prepare_folder(
@@ -69,20 +71,61 @@ def prepare_table(
     table = Path(table).expanduser().resolve()
     rows = read_table(table, ("path", "label"), ("speaker", "split"))
     chosen = set(_choose(labels, {row["label"] for _, row in rows}, str(table)))
-    clips, subsets = _read_clips(table.parent, rows)
+    clips, subsets = _read_clips(table.parent, rows, "label")
 
     def make() -> dict[str, list[Clip]]:
         pairs = [pair for pair in zip(clips, subsets, strict=True) if pair[0].label in chosen]
-        if all(subset is None for _, subset in pairs):
-            return split_clips([clip for clip, _ in pairs], shares, split_seed)
-        given = {name: [clip for clip, subset in pairs if subset == name] for name in SUBSETS}
-        if given["train"] and not given["valid"]:
-            given |= split_clips(given["train"], {"valid": shares["valid"]}, split_seed)
-        return given
+        return _share_out(pairs, shares, lambda clips, shares: split_clips(clips, shares, split_seed))
 
     arguments = {"labels": sorted(chosen), "shares": dict(shares), "split_seed": split_seed}
     inputs = [table, *sorted({clip.path.parent for clip in clips})]
     prepare_once(manifest_folder, make, inputs=inputs, arguments=arguments)
+
+
+def prepare_transcripts(
+    table: str | os.PathLike[str],
+    manifest_folder: str | os.PathLike[str],
+    *,
+    shares: Mapping[str, float] = SHARES,
+    split_seed: int = 0,
+) -> None:
+    """Write {train,valid,test}.jsonl of a CSV: columns path, text and, if you have them, speaker, split.
+
+    As `prepare_table`, for recognition: no two texts need be the same, and clips without speakers are shared
+    out one by one.
+
+    Raises:
+        UserError: what `read_table` refuses, an empty text among it; files that are not there, a path twice,
+            an unknown subset, each with its line; too few clips or speakers
+    """
+    table = Path(table).expanduser().resolve()
+    rows = read_table(table, ("path", "text"), ("speaker", "split"))
+    clips, subsets = _read_clips(table.parent, rows, "text")
+    texts = {clip.id: clip.label for clip in clips}
+
+    def split(clips: Sequence[Clip], shares: Mapping[str, float]) -> dict[str, list[Clip]]:
+        # Labels would each be in all subsets, texts need not.
+        parts = split_clips([replace(clip, label=None) for clip in clips], shares, split_seed)
+        return {name: [replace(clip, label=texts[clip.id]) for clip in part] for name, part in parts.items()}
+
+    def make() -> dict[str, list[Clip]]:
+        return _share_out(list(zip(clips, subsets, strict=True)), shares, split)
+
+    inputs = [table, *sorted({clip.path.parent for clip in clips})]
+    arguments = {"text": True, "shares": dict(shares), "split_seed": split_seed}
+    prepare_once(manifest_folder, make, inputs=inputs, arguments=arguments)
+
+
+def _share_out(
+    pairs: Sequence[tuple[Clip, str | None]], shares: Mapping[str, float], split: Split
+) -> dict[str, list[Clip]]:
+    """Clips to the subsets that their rows name; where none names any, to those of `split`."""
+    if all(subset is None for _, subset in pairs):
+        return split([clip for clip, _ in pairs], shares)
+    given = {name: [clip for clip, subset in pairs if subset == name] for name in SUBSETS}
+    if given["train"] and not given["valid"]:
+        given |= split(given["train"], {"valid": shares["valid"]})
+    return given
 
 
 def _choose(labels: Sequence[str] | None, known: Mapping[str, object] | set[str], where: str) -> list[str]:
@@ -93,7 +136,9 @@ def _choose(labels: Sequence[str] | None, known: Mapping[str, object] | set[str]
     return chosen
 
 
-def _read_clips(folder: Path, rows: Sequence[tuple[Place, Row]]) -> tuple[list[Clip], list[str | None]]:
+def _read_clips(
+    folder: Path, rows: Sequence[tuple[Place, Row]], column: str
+) -> tuple[list[Clip], list[str | None]]:
     clips, subsets = [], []
     seen: dict[str, Place] = {}
     errors: list[UserError] = []
@@ -109,7 +154,7 @@ def _read_clips(folder: Path, rows: Sequence[tuple[Place, Row]]) -> tuple[list[C
             problem.place = place
             errors.append(problem)
         seen.setdefault(clip_id, place)
-        clips.append(Clip(path, clip_id, row["label"], row.get("speaker") or None))
+        clips.append(Clip(path, clip_id, row[column], row.get("speaker") or None))
         subsets.append(row.get("split") or None)
     if errors:
         more = [UserError(f"and {len(errors) - N_NAMED} mistakes more")] if len(errors) > N_NAMED else []

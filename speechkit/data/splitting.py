@@ -35,9 +35,8 @@ def split_clips(
     subset_of: dict[str, str] = {}
     if None in speakers:
         for label, of_label in _by_label(clips).items():
-            _share_out(
-                [clip.id for clip in of_label], shares, seed, f"clips of the label {label!r}", subset_of
-            )
+            what = "clips" if label is None else f"clips of the label {label!r}"
+            _share_out([clip.id for clip in of_label], shares, seed, what, subset_of)
         subsets = _collect(clips, [subset_of[clip.id] for clip in clips], shares)
     else:
         _share_out(sorted(map(str, speakers)), shares, seed, "speakers", subset_of)

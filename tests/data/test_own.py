@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from speechkit.data import Clip, prepare_folder, prepare_table, read_cuts, read_table, split_clips
+from speechkit.data import (
+    Clip,
+    prepare_folder,
+    prepare_table,
+    prepare_transcripts,
+    read_cuts,
+    read_table,
+    split_clips,
+)
 from speechkit.errors import UserError
 
 from .test_corpus import write_audio
@@ -224,3 +232,41 @@ def test_a_quote_that_is_never_closed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a table") as caught:
         read_table(table, ["path", "label"])
     assert "quote" in caught.value.do
+
+
+def test_transcripts_are_shared_out_one_by_one(data: Path, tmp_path: Path) -> None:
+    """No two texts are the same, so there is nothing to balance; each clip keeps its own."""
+    said = {path.removesuffix(".wav"): f"text {number}" for number, path in enumerate(paths(data))}
+    lines = [f"{name}.wav,{text}" for name, text in said.items()]
+    prepare_transcripts(write_table(data, "path,text\n" + "\n".join(lines)), tmp_path / "out")
+    found = contents(tmp_path / "out")
+    assert {name: len(each) for name, each in found.items()} == {"train": 7, "valid": 1, "test": 2}
+    assert {clip_id: text for each in found.values() for clip_id, text, _ in each} == said
+
+
+def test_transcripts_keep_speakers_apart_and_obey_a_split(data: Path, tmp_path: Path) -> None:
+    lines = [f"{path},the same text,s{Path(path).stem}" for path in paths(data)]
+    prepare_transcripts(write_table(data, "path,text,speaker\n" + "\n".join(lines)), tmp_path / "a")
+    speakers = [{speaker for _, _, speaker in each} for each in contents(tmp_path / "a").values()]
+    assert sorted(map(len, speakers)) == [1, 1, 3]
+    assert len(set.union(*speakers)) == 5
+    lines = [f"{path},t {path},{'test' if path.startswith('dog') else 'train'}" for path in paths(data)]
+    prepare_transcripts(write_table(data, "path,text,split\n" + "\n".join(lines)), tmp_path / "b")
+    found = contents(tmp_path / "b")
+    assert {clip_id.split("/")[0] for clip_id, _, _ in found["test"]} == {"dog"}
+    assert {clip_id.split("/")[0] for name in ("train", "valid") for clip_id, _, _ in found[name]} == {"cat"}
+    assert len(found["valid"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("path,label\n" + GOOD, ":1:1: no column 'text'; found are path, label"),
+        ("path,text\ncat/session0/0.wav,\n", ":2:1: no text"),
+        ("path,text\n" + GOOD, "1 clips; expected 3 or more"),
+    ],
+)
+def test_transcripts_with_mistakes(text: str, told: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        prepare_transcripts(write_table(data, text), tmp_path / "out")
+    assert told in str(error.value)
