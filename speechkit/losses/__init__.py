@@ -1,6 +1,6 @@
 """Losses: of each utterance or summed over the batch, from tensors and integer lengths."""
 
 from speechkit.losses.classification import cross_entropy
-from speechkit.losses.ctc import ctc_loss, ctc_min_frames
+from speechkit.losses.ctc import ctc_forward_backward, ctc_loss, ctc_min_frames
 
-__all__ = ["cross_entropy", "ctc_loss", "ctc_min_frames"]
+__all__ = ["cross_entropy", "ctc_forward_backward", "ctc_loss", "ctc_min_frames"]
