@@ -50,8 +50,9 @@ class ASR(Brain):
     augmentation: `(features, lengths) -> features`, in training only.
     unit: what stands between the blanks of a text: "word" gives the figures wer and cer, "phone" gives per.
     unfit_targets: of a training utterance whose text has a symbol that the tokenizer lacks, or more tokens
-        than CTC can place on its frames: "skip" leaves it out, counts it and names the first ten; "stop"
-        ends with an error. In validation and test all utterances count; such a one only has no loss.
+        than CTC can place on its frames, or of which the encoder leaves no frame: "skip" leaves it out,
+        counts it and names the first ten; "stop" ends with an error. In validation and test all utterances
+        count; such a one only has no loss.
     """
 
     required_modules = ("features", "encoder", "ctc")
@@ -152,6 +153,8 @@ class ASR(Brain):
             target = self.tokenizer.encode(text)
         except UserError as error:
             raise UnfitTarget("unknown symbol", error.found, do=error.do, key="tokenizer") from None
+        if not n_frames:
+            raise UnfitTarget("no frame", "the encoder leaves no frame of it", do="take longer audio")
         if (needed := ctc_min_frames(target)) > n_frames:
             found, do = (
                 f"CTC needs {needed} frames for {len(target)} tokens",
@@ -233,6 +236,9 @@ def compute_log_probs(
     modules: nn.ModuleDict, features: Tensor, lengths: Tensor, n_tokens: int
 ) -> tuple[Tensor, Tensor]:
     """Features to log-probabilities (B, T, V) of the tokens and true lengths (B,), in float32 at least."""
+    if not _leaves_frames(modules["encoder"], features.shape[1]):
+        empty = features.new_zeros(len(features), 0, n_tokens)
+        return empty, torch.zeros_like(lengths)  # layers refuse what is shorter than their windows
     encoded = modules["encoder"](features, lengths)
     lengths = output_lengths(modules["encoder"], lengths)
     if not isinstance(encoded, Tensor) or encoded.dim() != 3 or lengths is None:
@@ -250,3 +256,8 @@ def compute_log_probs(
 def output_lengths(module: nn.Module, lengths: Tensor) -> Tensor:
     """What a module makes of lengths."""
     return cast(Any, module).output_lengths(lengths)
+
+
+def _leaves_frames(encoder: nn.Module, n_frames: int) -> bool:
+    after = output_lengths(encoder, torch.tensor([n_frames]))
+    return after is None or bool(after > 0)

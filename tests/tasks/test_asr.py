@@ -215,6 +215,22 @@ def test_in_a_test_set_all_count_and_such_have_no_loss(tmp_path: Path) -> None:
     assert brain.compute_objectives(predictions, unfit, Stage.TEST).count == 0
 
 
+def test_audio_of_which_no_frame_is_left_is_silence(tmp_path: Path) -> None:
+    """Alone, where layers would refuse it, as beside a longer one; training leaves it out."""
+    encoder = nnet.Sequential((None, None, 4), pool=nnet.Pooling1d("max", 2), join=nn.Linear(4, 4))
+    modules = {"features": Frames(), "encoder": encoder, "ctc": nn.Linear(4, 4)}
+    brain = make_brain(tmp_path, modules=modules)
+    short, both = make_batch([7, 5], ["a", ""]), make_batch([7, 40], ["a", "ab"])
+    for batch in (short, both):
+        predictions = brain.compute_forward(batch, Stage.TEST)
+        record = brain.compute_records(predictions, batch, Stage.TEST)[0]
+        assert (record["hypothesis"], record["scores"]["loss"]) == ("", None)
+        assert record["counts"]["deletions"] == 1
+        assert brain.compute_objectives(predictions, batch, Stage.TEST).total.isfinite()
+    assert [each.reason for each in brain.screen(short).skipped] == ["no frame", "no frame"]
+    assert brain.screen(both).ids == ["u1"]
+
+
 def test_training_counts_what_it_leaves_out_and_is_as_without_it(tmp_path: Path) -> None:
     valid = Kept(make_batch([40, 23], ["ab", "b"]))
     unfit = make_batch([40, 44, 23], ["ab b", "X", "aa"])
