@@ -6,6 +6,7 @@ parameterized neural networks, JASA 150(1), 2021.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,11 @@ from speechkit.nnet.sizes import check_positive, pair_of
 from speechkit.ops.lengths import conv_output_lengths, mask_padding, padding_amounts
 
 # B batch, T frames, F bands, C kernels, R carriers (cosine, sine), K taps in frequency, L taps in time
-CARRIERS = {"cos": (True, False), "sin": (False, True), "both": (True, True)}
+CARRIERS = {"cos": ("cos",), "sin": ("sin",), "both": ("cos", "sin")}
 ROUTES = ("auto", "dense", "separable", "fourier")
-SMALLEST_FOR_FOURIER = 200  # K L from which the transform is the faster, by tools/bench/strf.py
+SMALLEST_FOR_FOURIER = 450  # K L from which the transform is the faster over seconds of speech
 EPSILON = 1e-3  # the paper's, added to the widths of the envelope
+NUMBERS = ("direction", "modulation", "width_f", "width_t")  # of a kernel
 Pads = tuple[tuple[int, int], tuple[int, int]]  # zeros (before, after) in time, in frequency
 
 
@@ -34,13 +36,14 @@ def strf_grid(n_taps: int, like: Tensor) -> Tensor:
 
 
 def strf_factors(
-    direction: Tensor, modulation: Tensor, width_f: Tensor, width_t: Tensor, kernel_size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Cosine and sine parts of every kernel along frequency (C, 2, K) and along time (C, 2, L).
+    direction: Tensor, modulation: Tensor, width_f: Tensor, width_t: Tensor, kernel_size: tuple[int, int],
+    carrier: str = "cos",
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """What kernels are sums of products of: along frequency (C, R, 2, K), along time (C, 2, L).
 
-    With a = modulation cos(direction) and b = modulation sin(direction), radians a tap, a kernel is an
-    envelope times cos(a t + b f) = cos(a t) cos(b f) - sin(a t) sin(b f), or
-    sin(a t + b f) = sin(a t) cos(b f) + cos(a t) sin(b f): a sum of two products of what is returned.
+    With a = modulation cos(direction) and b = modulation sin(direction), in radians, a kernel is an envelope
+    times cos(a t + b f) = cos(a t) cos(b f) - sin(a t) sin(b f), or
+    sin(a t + b f) = cos(a t) sin(b f) + sin(a t) cos(b f).
     """
     f, t = strf_grid(kernel_size[0], width_f), strf_grid(kernel_size[1], width_t)
     amplitude = 1 / (2 * math.pi * width_f * width_t)
@@ -48,27 +51,25 @@ def strf_factors(
     envelope_t = torch.exp(-0.5 * (t / (width_t + EPSILON)[:, None]) ** 2)
     phase_f = (modulation * direction.sin())[:, None] * f
     phase_t = (modulation * direction.cos())[:, None] * t
-    in_frequency = torch.stack((phase_f.cos(), phase_f.sin()), 1) * envelope_f[:, None]
+    cosine, sine = phase_f.cos(), phase_f.sin()
+    pairs = {"cos": (cosine, -sine), "sin": (sine, cosine)}
+    # One stack for all: kernels are made anew in every step, of tensors so small that calls are what counts.
+    rows = torch.stack([part for each in CARRIERS[carrier] for part in pairs[each]], 1)
     in_time = torch.stack((phase_t.cos(), phase_t.sin()), 1) * envelope_t[:, None]
-    return in_frequency, in_time
-
-
-def carrier_factors(in_frequency: Tensor, carrier: str) -> Tensor:
-    """(C, 2, K) to (C, R, 2, K): what multiplies the time's cosine and sine for each carrier."""
-    cosine, sine = in_frequency.unbind(1)
-    rows = (torch.stack((cosine, -sine), 1), torch.stack((sine, cosine), 1))
-    return torch.stack([row for row, wanted in zip(rows, CARRIERS[carrier], strict=True) if wanted], 1)
+    return (rows * envelope_f[:, None]).unflatten(1, (-1, 2)), in_time
 
 
 def strf_kernels(in_frequency: Tensor, in_time: Tensor) -> Tensor:
-    """Factors (C, R, 2, K) and (C, 2, L) to kernels (R C, L, K), all cosines before all sines."""
-    return torch.einsum("cpl,crpk->rclk", in_time, in_frequency).flatten(0, 1)
+    """Factors (C, R, 2, K) and (C, 2, L) to kernels (R C, K, L), all cosines before all sines."""
+    rows = in_frequency.transpose(2, 3).flatten(1, 2)  # einsum would do the same, slower
+    kernels = torch.bmm(rows, in_time).unflatten(1, (in_frequency.shape[1], -1))
+    return kernels.transpose(0, 1).flatten(0, 1)
 
 
 def convolve_dense(x: Tensor, kernels: Tensor, pads: Pads, stride: tuple[int, int]) -> Tensor:
-    """(B, T, F) and kernels (C, L, K) to (B, T', F', C): K L products for a value."""
+    """(B, T, F) and kernels (C, K, L) to (B, T', F', C): K L products for a value."""
     image = F.pad(x, (*pads[1], *pads[0])).unsqueeze(1)
-    return F.conv2d(image, kernels.unsqueeze(1), stride=stride).permute(0, 2, 3, 1)
+    return F.conv2d(image, kernels.transpose(1, 2).unsqueeze(1), stride=stride).permute(0, 2, 3, 1)
 
 
 def convolve_separable(
@@ -83,18 +84,30 @@ def convolve_separable(
     return y.unflatten(1, (n_kernels, n_carriers)).permute(0, 3, 4, 2, 1).flatten(3)
 
 
-def convolve_fourier(x: Tensor, kernels: Tensor, pads: Pads, stride: tuple[int, int]) -> Tensor:
-    """As `convolve_dense`, by the discrete Fourier transform over time and frequency."""
-    (time, after_time), (frequency, after_frequency) = pads
-    n_frames, n_bands = x.shape[1] + time + after_time, x.shape[2] + frequency + after_frequency
-    # A correlation whose kernel stays inside the padded input never wraps around.
-    sizes = (smooth_size(n_frames), smooth_size(n_bands))
+def convolve_fourier(
+    x: Tensor, in_frequency: Tensor, in_time: Tensor, pads: Pads, stride: tuple[int, int]
+) -> Tensor:
+    """As `convolve_dense`: by the discrete Fourier transform along time, tap by tap along frequency.
+
+    A kernel's few taps in frequency cost less as a product than as a longer transform, and taken before the
+    way back there is one transform for each output band and kernel.
+    """
+    n_frames = x.shape[1] + sum(pads[0])
+    size = smooth_size(
+        n_frames
+    )  # a correlation whose kernel stays inside the padded input never wraps around
+    dtype = x.dtype
     with torch.autocast(x.device.type, enabled=False):
-        x, kernels = _transformable(x), _transformable(kernels)
-        spectrum = torch.fft.rfft2(F.pad(x, (frequency, 0, time, 0)), s=sizes)
-        y = torch.fft.irfft2(spectrum.unsqueeze(1) * torch.fft.rfft2(kernels, s=sizes).conj(), s=sizes)
-    n_frames, n_bands = n_frames - kernels.shape[1] + 1, n_bands - kernels.shape[2] + 1
-    return y[:, :, : n_frames : stride[0], : n_bands : stride[1]].permute(0, 2, 3, 1)
+        x, in_frequency, in_time = (_transformable(each) for each in (x, in_frequency, in_time))
+        # Time last: both ways then run along memory, in the backward pass too.
+        bands = torch.fft.rfft(F.pad(x, (*pads[1], *pads[0])).transpose(1, 2).contiguous(), n=size)
+        rows = bands.unfold(1, in_frequency.shape[-1], stride[1]).permute(2, 0, 1, 3)
+        waves = torch.fft.rfft(in_time, n=size).conj()
+        weight = torch.einsum("cpw,crpk->wkrc", waves, in_frequency.to(waves.dtype)).flatten(2)
+        spectrum = torch.bmm(rows.flatten(1, 2), weight)  # frequencies of time, (B F'), (R C)
+        y = torch.fft.irfft(spectrum.permute(1, 2, 0), n=size)
+    y = y[..., : n_frames - in_time.shape[-1] + 1 : stride[0]].unflatten(0, (len(x), -1))
+    return y.permute(0, 3, 1, 2).to(dtype)
 
 
 def smooth_size(n: int) -> int:
@@ -130,6 +143,9 @@ class STRFConv2d(nn.Module):
     in frequency `causal` is `same`. `route`: `dense` and `separable` convolve, `fourier` transforms; `auto`
     takes the fastest for the kernel's size. Frames past an item's true length count as zeros.
 
+    `trainable` false keeps the filters as they start: the control that tells what learning them is worth. The
+    buffer `start` (4, C) holds the numbers that training begins with; a report shows how far they moved.
+
     >>> STRFConv2d(8, kernel_size=(9, 25))(torch.zeros(2, 50, 40)).shape
     torch.Size([2, 50, 40, 8])
     """
@@ -143,6 +159,7 @@ class STRFConv2d(nn.Module):
         padding: str = "same",
         carrier: str = "cos",
         route: str = "auto",
+        trainable: bool = True,
     ) -> None:
         super().__init__()
         check_positive("STRFConv2d", out_channels=out_channels)
@@ -163,6 +180,10 @@ class STRFConv2d(nn.Module):
         self.modulation = nn.Parameter(math.pi / 2 * 1.41 ** (-5 * uniform[1]))
         self.width_f = nn.Parameter(2 * 1.41 ** (6 * uniform[2]))
         self.width_t = nn.Parameter(2 * 1.41 ** (6 * uniform[3]))
+        self.start: Tensor
+        self.register_buffer("start", torch.zeros(4, out_channels))
+        self.mark_start()
+        self.requires_grad_(trainable)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, F) or (B, T, F, 1), true lengths (B,) in frames, to (B, T', F', C), with `both` 2 C."""
@@ -176,21 +197,40 @@ class STRFConv2d(nn.Module):
             )
         x, stride, route = mask_padding(x, lengths), (self.stride[1], self.stride[0]), self._route()
         in_frequency, in_time = self.factors()
-        if route == "separable":
-            return convolve_separable(x, in_frequency, in_time, self._pads, stride)
-        convolve = convolve_fourier if route == "fourier" else convolve_dense
-        return convolve(x, strf_kernels(in_frequency, in_time), self._pads, stride)
+        if route == "dense":
+            return convolve_dense(x, strf_kernels(in_frequency, in_time), self._pads, stride)
+        convolve = convolve_fourier if route == "fourier" else convolve_separable
+        return convolve(x, in_frequency, in_time, self._pads, stride)
 
     def factors(self) -> tuple[Tensor, Tensor]:
         """What the kernels are products of: (C, R, 2, K) along frequency, (C, 2, L) along time."""
-        in_frequency, in_time = strf_factors(
-            self.direction, self.modulation, self.width_f, self.width_t, self.kernel_size
-        )
-        return carrier_factors(in_frequency, self.carrier), in_time
+        numbers = (self.direction, self.modulation, self.width_f, self.width_t)
+        return strf_factors(*numbers, self.kernel_size, self.carrier)
 
     def kernels(self) -> Tensor:
         """The filters, (C, K, L) in frequency and time, with `both` 2 C of them."""
-        return strf_kernels(*self.factors()).transpose(1, 2)
+        return strf_kernels(*self.factors())
+
+    @torch.no_grad()
+    def mark_start(self) -> None:
+        """Let the filters as they are now be those that training begins with."""
+        self.start.copy_(self._numbers())
+
+    def describe_filters(self) -> dict[str, Any]:
+        """Plain values that a report makes filters from: at the start of training, and as they are now."""
+        return {
+            "kind": "strf",
+            "kernel_size": list(self.kernel_size),
+            "carrier": self.carrier,
+            "trainable": any(number.requires_grad for number in self.parameters()),
+            "start": dict(zip(NUMBERS, self.start.tolist(), strict=True)),
+            "end": dict(zip(NUMBERS, self._numbers().tolist(), strict=True)),
+        }
+
+    def _numbers(self) -> Tensor:
+        """Of all kernels (4, C); of a model spread over processes by all of these together."""
+        own: list[Any] = [getattr(self, name).detach() for name in NUMBERS]
+        return torch.stack([each.full_tensor() if hasattr(each, "full_tensor") else each for each in own])
 
     def output_frames(self, n_frames: int) -> int:
         """Frames made of `n_frames`."""
