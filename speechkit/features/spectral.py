@@ -35,6 +35,7 @@ class Spectrogram(nn.Module):
         power: float | None = 2.0,
     ) -> None:
         super().__init__()
+        self.sample_rate = sample_rate
         self.window_size = _n_samples(sample_rate, window_ms, "window_ms")
         self.hop_size = _n_samples(sample_rate, hop_ms, "hop_ms")
         self.n_fft = 2 ** math.ceil(math.log2(self.window_size)) if n_fft is None else n_fft
@@ -45,6 +46,11 @@ class Spectrogram(nn.Module):
         self.power = power
         self.window: Tensor
         self.register_buffer("window", torch.hann_window(self.window_size), persistent=False)
+
+    @property
+    def hop_seconds(self) -> float:
+        """From a frame to the next."""
+        return self.hop_size / self.sample_rate
 
     @property
     def n_bands(self) -> int:

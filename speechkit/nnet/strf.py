@@ -220,7 +220,7 @@ class STRFConv2d(nn.Module):
         """Plain values that a report makes filters from: at the start of training, and as they are now."""
         return {
             "kind": "strf",
-            "kernel_size": list(self.kernel_size),
+            "kernel_size": dict(zip(("bands", "frames"), self.kernel_size, strict=True)),
             "carrier": self.carrier,
             "trainable": any(number.requires_grad for number in self.parameters()),
             "start": dict(zip(NUMBERS, self.start.tolist(), strict=True)),

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 WIDTH, HEIGHT = 480, 260  # of the view box
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 28, 36
 MAX_POINTS = 600  # more cannot be told apart at this width
 
 Scale = Callable[[float], float]  # from data units to the view box
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,56 @@ def draw_bars(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Scatter:
+    """Points that moved, ready for the template: the area's edges, ticks, and (x0, y0, x1, y1, text) each."""
+
+    title: str
+    x_name: str
+    y_name: str
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+    arrows: list[tuple[float, float, float, float, str]]
+    width: int = WIDTH
+    height: int = 330
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    bottom: int = 330 - 46
+
+
+def draw_scatter(
+    title: str, arrows: Sequence[tuple[Point, Point, str]], *, x_name: str, y_name: str
+) -> Scatter | None:
+    """From a point to another, each with a name; x as far to the left as to the right of 0, y from 0 on.
+
+    None where there is no point.
+    """
+    points = [point for start, end, _ in arrows for point in (start, end)]
+    if not points:
+        return None
+    reach = max(abs(x) for x, _ in points)
+    x_ticks = choose_ticks(-reach, reach, 8)
+    y_ticks = choose_ticks(min(0.0, *(y for _, y in points)), max(y for _, y in points))
+    empty = Scatter(title, x_name, y_name, [], [], [])
+    x_of = _scale(x_ticks[0], x_ticks[-1], empty.left, empty.right)
+    y_of = _scale(y_ticks[0], y_ticks[-1], empty.bottom, empty.top)
+    return replace(
+        empty,
+        x_ticks=[(x_of(x), format_tick(x)) for x in x_ticks],
+        y_ticks=[(y_of(y), format_tick(y)) for y in y_ticks],
+        arrows=[
+            (x_of(start[0]), y_of(start[1]), x_of(end[0]), y_of(end[1]), _name_arrow(start, end, name))
+            for start, end, name in arrows
+        ],
+    )
+
+
+def _name_arrow(start: Point, end: Point, name: str) -> str:
+    texts = [f"{format_tick(float(f'{x:.3g}'))}, {format_tick(float(f'{y:.3g}'))}" for x, y in (start, end)]
+    return f"{name}: {texts[1]}" if start == end else f"{name}: {texts[0]} at the start, now {texts[1]}"
+
+
 def choose_ticks(low: float, high: float, n: int = 5) -> list[float]:
     """Round numbers that span [low, high], about n of them.
 
@@ -173,8 +224,8 @@ def _scale(low: float, high: float, start: float, end: float) -> Scale:
 
 
 def _spread(low: float, high: float) -> tuple[float, float]:
-    """A range of some width, where all values are the same."""
-    if high - low > max(1e-12 * max(abs(low), abs(high)), 1e-100):
+    """A range of some width, where all values are the same, or nearly: ticks are told apart by rounding."""
+    if high - low > max(1e-9 * max(abs(low), abs(high)), 1e-100):
         return low, high
     margin = abs(low) * 0.1 if abs(low) > 1e-90 else 1.0
     return low - margin, high + margin

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from speechkit.report.charts import Chart, Line, draw_bars, draw_lines
 from speechkit.report.clips import AudioBudget
+from speechkit.report.filters import describe_filters
 from speechkit.report.run import Run
 from speechkit.report.text import (
     format_commit,
@@ -53,6 +54,7 @@ def render_page(run: Run, report: dict[str, Any], view: View) -> str:
             style=Markup(style),  # our own file, not the user's text
             charts=draw_charts(run, {name: measure.unit for name, measure in view.measures.items()}),
             sections={subset: view.describe_subset(run, subset, budget) for subset in report["subsets"]},
+            filters=describe_filters(run),
             modules=list_modules(run.model),
             events=list_events(run.events),
             few_speakers=FEW_SPEAKERS,

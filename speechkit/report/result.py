@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from typing import Any
 
+from speechkit.report.filters import summarize_filters
 from speechkit.report.run import Run
 from speechkit.report.schemas import SCHEMA
 from speechkit.report.view import Measure
@@ -36,6 +37,7 @@ def build_report(run: Run, measures: dict[str, Measure]) -> dict[str, Any]:
         **{key: description[key] for key in taken},
         "overrides": hide_paths(description["overrides"]),
         **_describe_origin(description),
+        **({"filters": summarize_filters(run)} if run.filters else {}),
     }
 
 

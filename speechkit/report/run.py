@@ -8,6 +8,7 @@ from typing import Any
 from speechkit.errors import UserError
 from speechkit.report.clips import read_index
 from speechkit.report.formats import read_events, read_json, read_log, read_records
+from speechkit.report.strf import read_filters
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Run:
     epochs: list[dict] = field(default_factory=list)
     events: list[dict] = field(default_factory=list)
     model: dict[str, Any] | None = None
+    filters: dict[str, Any] | None = None
     predictions: dict[str, list[dict]] = field(default_factory=dict)  # subset -> records
     clips: list[dict] = field(default_factory=list)
 
@@ -48,6 +50,7 @@ def read_run(folder: str | Path) -> Run:
         epochs=[line for line in log if line["kind"] == "epoch"],
         events=_read_if_there(folder / "events.jsonl", read_events) or [],
         model=_read_if_there(folder / "model.json", lambda path: read_json(path, "model")),
+        filters=_read_if_there(folder / "filters.json", read_filters),
         predictions={
             name: read_records(path, description["task"]) for name, path in _find_predictions(folder)
         },

@@ -30,6 +30,15 @@ _EVALUATION = {
     "started": (str, NUMBER),
     "overrides": dict,
 }
+# The numbers of each kernel of a layer of spectro-temporal filters; null: not finite.
+_STRF = {name: [(NUMBER, None)] for name in ("direction", "modulation", "width_f", "width_t")}
+_FILTERS = {
+    "name": str,
+    "n": COUNT,
+    "trainable": bool,
+    "moved_percent": {"median": (NUMBER, None), "largest": (NUMBER, None)},
+    "correlation": {"median": (NUMBER, None), "smallest": (NUMBER, None)},
+}
 
 FORMATS: dict[str, Any] = {
     "run": {
@@ -84,12 +93,28 @@ FORMATS: dict[str, Any] = {
                 "trainable": COUNT,
                 "output_shape": (list, None),
                 "multiply_adds": (COUNT, None),
+                "input_shape?": (list, None),
+                "hop_seconds?": AMOUNT,  # of modules that make frames
             }
         ],
         "parameters": COUNT,
         "trainable": COUNT,
         "multiply_adds": (COUNT, None),
         "input": {"seconds": AMOUNT},
+    },
+    "filters": {
+        "schema": SCHEMA,
+        "layers": [
+            {
+                "name": str,
+                "kind": "strf",
+                "kernel_size": {"bands": COUNT, "frames": COUNT},
+                "carrier": ("cos", "sin", "both"),
+                "trainable": bool,
+                "start": _STRF,
+                "end": _STRF,
+            }
+        ],
     },
     "record": {
         "id": str,
@@ -136,6 +161,7 @@ FORMATS: dict[str, Any] = {
         "overrides": dict,
         "init_from?": {"checkpoint": str, "sha256": str},
         "evaluation?": _EVALUATION,
+        "filters?": [_FILTERS],
     },
 }
 

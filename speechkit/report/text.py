@@ -125,6 +125,7 @@ def _describe_run(report: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         *([("weights", f"{evaluation['checkpoint']} of the run")] if evaluation else []),
         ("parameters", f"{report['parameters']:,}"),
+        *(("filters", _describe_filters(layer)) for layer in report.get("filters", [])),
         ("epochs", f"{report['n_epochs']}{best}"),
         (
             "training",
@@ -137,6 +138,16 @@ def _describe_run(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("seed", str(report["seed"])),
         ("commit", format_commit(report["commit"])),
     ]
+
+
+def _describe_filters(layer: dict[str, Any]) -> str:
+    if not layer["trainable"]:
+        return f"{layer['name']}: {layer['n']} frozen at their start"
+    medians = layer["moved_percent"]["median"], layer["correlation"]["median"]
+    if None in medians:
+        return f"{layer['name']}: {layer['n']}, not finite"
+    moved = f"moved {medians[0]:.1f}%, correlation {medians[1]:.3f} (medians)"
+    return f"{layer['name']}: {layer['n']}, {moved}"
 
 
 def _align(rows: Iterable[tuple[str, str]]) -> list[str]:

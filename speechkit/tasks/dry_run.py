@@ -58,7 +58,11 @@ def _describe(brain: Brain, names: dict[nn.Module, str]) -> dict[str, Any]:
     batch = brain.fake_batch(n_utterances=1).to(brain.device)
     shapes: dict[str, list[int]] = {}
 
+    inputs_of: dict[str, list[int]] = {}
+
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        if inputs and isinstance(inputs[0], torch.Tensor):
+            inputs_of[names[module]] = list(inputs[0].shape)
         first = output[0] if isinstance(output, tuple) else output
         if isinstance(first, torch.Tensor):
             shapes[names[module]] = list(first.shape)
@@ -80,6 +84,8 @@ def _describe(brain: Brain, names: dict[nn.Module, str]) -> dict[str, Any]:
             "trainable": sum(weight.numel() for weight in module.parameters() if weight.requires_grad),
             "output_shape": shapes.get(name),
             "multiply_adds": flops.get(name),
+            "input_shape": inputs_of.get(name),
+            **({"hop_seconds": module.hop_seconds} if hasattr(module, "hop_seconds") else {}),
         }
         for module, name in names.items()
     ]

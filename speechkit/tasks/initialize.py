@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from speechkit import report
 from speechkit.errors import UserError
+from speechkit.tasks.filters import mark_start
 from speechkit.tasks.weights import read_folder
 from speechkit.training import Brain, CheckpointFolder
 from speechkit.training.checkpoint import own_tensors
@@ -73,6 +74,7 @@ def initialize(brain: Brain, *, anew: bool = False) -> Beginning | None:
     if not {name for name, _ in brain.modules.named_parameters()} & {*matches.matched}:
         expected = "a run whose modules share names and shapes with this one's"
         raise UserError(f"nothing in {path} fits: {_first(matches)}", expected=expected, key=KEY)
+    mark_start(brain)  # filters that another run has learned are where this one begins
     for line in _describe(matches, source, brain.modules):
         brain.recorder.say(line)
     return Beginning(source, matches)

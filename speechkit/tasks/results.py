@@ -2,6 +2,7 @@
 
 from speechkit import report
 from speechkit.data import read_clips
+from speechkit.tasks.filters import write_filters
 from speechkit.training import Brain, Stage
 
 N_CLIPS = 20
@@ -12,7 +13,7 @@ FIELDS = (
 
 
 def evaluate_subsets(brain: Brain) -> None:
-    """Evaluate the Brain's test data; `predictions/<subset>.jsonl` and `clips/` are written."""
+    """Evaluate the Brain's test data; `predictions/<subset>.jsonl`, `clips/`, `filters.json` are written."""
     for subset, data in brain.test_data.items():
         _, records = brain.evaluate(data, Stage.TEST)
         if not brain.processes.is_main:
@@ -25,4 +26,5 @@ def evaluate_subsets(brain: Brain) -> None:
         if hasattr(data, "manifest"):
             clips = read_clips(data.manifest, worst, data.sample_rate)
             report.write_clips(brain.output_folder, subset, clips)
+    write_filters(brain)
     brain.recorder.note("finished")

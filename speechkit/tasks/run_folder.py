@@ -23,8 +23,8 @@ from speechkit.training import Brain, append_event
 PACKAGES = ("speechkit", "torch", "torchaudio", "lhotse", "numpy")
 LENGTHS = ("n_epochs", "n_steps")
 RUN_FILES = (
-    "hparams.yaml", "run.json", "log.jsonl", "log.csv", "events.jsonl", "model.json", "report.json",
-    "report.html", "checkpoints", "predictions", "clips", "evaluations",
+    "hparams.yaml", "run.json", "log.jsonl", "log.csv", "events.jsonl", "model.json", "filters.json",
+    "report.json", "report.html", "checkpoints", "predictions", "clips", "evaluations",
 )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """STRF filters against the published formula as a plain double loop, and their routes against each other."""
 
+import copy
+import json
 import math
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 from speechkit.errors import UserError
 from speechkit.nnet import STRFConv2d
+from speechkit.nnet.strf import NUMBERS
 
 ROUTES = ("dense", "separable", "fourier")
 
@@ -139,3 +142,63 @@ def test_mistakes_are_told(arguments, words):
 def test_a_kernel_longer_than_the_input_is_told():
     with pytest.raises(UserError, match="less than its kernel spans"):
         STRFConv2d(2, (3, 9), padding="valid")(torch.zeros(1, 5, 10))
+
+
+def moved_layer(**arguments) -> STRFConv2d:
+    layer = STRFConv2d(4, (5, 7), **arguments)
+    with torch.no_grad():
+        for number in layer.parameters():
+            number.add_(0.25)
+    return layer
+
+
+def numbers_of(layer: STRFConv2d) -> torch.Tensor:
+    return torch.stack([layer.direction, layer.modulation, layer.width_f, layer.width_t]).detach()
+
+
+def test_the_start_goes_wherever_the_filters_go():
+    layer = moved_layer()
+    start = numbers_of(layer) - 0.25
+    loaded = STRFConv2d(4, (5, 7))
+    loaded.load_state_dict(layer.state_dict())
+    for each in (layer, copy.deepcopy(layer), loaded):
+        torch.testing.assert_close(each.start, start)
+        assert torch.equal(numbers_of(each), numbers_of(layer))
+    layer.mark_start()
+    assert torch.equal(layer.start, numbers_of(layer))
+    torch.testing.assert_close(loaded.start, start)
+
+
+def test_what_is_described_is_exact():
+    layer = moved_layer(carrier="both")
+    described = json.loads(json.dumps(layer.describe_filters()))
+    for when, expected in (("start", layer.start), ("end", numbers_of(layer))):
+        values = torch.tensor([described[when][name] for name in NUMBERS])
+        assert torch.equal(values, expected)
+    assert described["kernel_size"] == {"bands": 5, "frames": 7}
+    assert (described["carrier"], described["trainable"]) == ("both", True)
+
+
+def test_frozen_filters_stay_and_the_rest_learns():
+    torch.manual_seed(0)
+    layers = {"learned": STRFConv2d(4, (3, 5)), "frozen": STRFConv2d(4, (3, 5), trainable=False)}
+    for name, layer in layers.items():
+        head = torch.nn.Linear(4, 1)
+        weights = [*layer.parameters(), *head.parameters()]
+        before = [weight.detach().clone() for weight in weights]
+        optimizer = torch.optim.AdamW([each for each in weights if each.requires_grad], weight_decay=0.1)
+        for _ in range(3):
+            head(layer(torch.randn(2, 9, 6))).square().mean().backward()
+            optimizer.step()
+        changed = [not torch.equal(*pair) for pair in zip(before, weights, strict=True)]
+        assert changed == [name == "learned"] * 4 + [True] * 2
+        assert layer.describe_filters()["trainable"] == (name == "learned")
+        assert torch.equal(layer.start, torch.stack(before[:4]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_comes_back_as_it_went_in(dtype):
+    layer, x = STRFConv2d(3, (4, 5), route="fourier"), torch.randn(2, 9, 8)
+    y = layer.to(dtype)(x.to(dtype))
+    assert y.dtype == dtype
+    torch.testing.assert_close(y.float(), layer.float()(x), rtol=0.05, atol=0.05)

@@ -5,7 +5,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from speechkit.report.charts import (
@@ -18,12 +18,15 @@ from speechkit.report.charts import (
     choose_ticks,
     draw_bars,
     draw_lines,
+    draw_scatter,
     format_tick,
 )
 
 FINITE = st.floats(-1e9, 1e9, allow_nan=False)
 
 
+@example(0.95, 1e-12)  # narrower than numbers of that size can be told apart
+@example(1.0, 1e-9)
 @given(FINITE, st.floats(0, 1e9))
 def test_ticks_span_the_range_with_few_round_steps(low: float, width: float) -> None:
     ticks = choose_ticks(low, low + width)
@@ -108,3 +111,23 @@ def test_tick_texts_are_short_and_true(value: float) -> None:
     number = float(text[:-1]) * 1000 if text.endswith("k") else float(text)
     assert number == pytest.approx(value, rel=5e-3)
     assert len(text) <= 9
+
+
+def test_arrows_stand_where_their_units_say() -> None:
+    """Zero across is in the middle; the scales are linear, and everything is inside."""
+    arrows = [((-3.0, 0.02), (4.0, 0.11), "filter 0"), ((1.0, 0.2), (1.0, 0.2), "filter 1")]
+    chart = draw_scatter("Modulation", arrows, x_name="Hz", y_name="cycles/band")
+    assert chart is not None
+    for axis, ticks in ((0, chart.x_ticks), (1, chart.y_ticks)):
+        at = {float(text): place for place, text in ticks}
+        slope = (max(at.items())[1] - min(at.items())[1]) / (max(at) - min(at))
+        for (start, end, _), drawn in zip(arrows, chart.arrows, strict=True):
+            for value, place in ((start[axis], drawn[axis]), (end[axis], drawn[2 + axis])):
+                assert place == pytest.approx(at[0.0] + slope * value, abs=0.02)
+    assert dict(map(reversed, chart.x_ticks))["0"] == pytest.approx((chart.left + chart.right) / 2, abs=0.02)
+    assert all(chart.left <= x <= chart.right for arrow in chart.arrows for x in (arrow[0], arrow[2]))
+    assert all(chart.top <= y <= chart.bottom for arrow in chart.arrows for y in (arrow[1], arrow[3]))
+    assert [arrow[4] for arrow in chart.arrows] == [
+        "filter 0: -3, 0.02 at the start, now 4, 0.11", "filter 1: 1, 0.2",
+    ]  # fmt: skip
+    assert draw_scatter("Modulation", [], x_name="", y_name="") is None
