@@ -102,6 +102,8 @@ def test_a_run_that_begins_with_learned_filters_starts_from_these(strf: Recipe, 
     assert run(strf, "--n_epochs", 2, "--output_folder", source) == 0
     assert run(strf, "--n_epochs", 1, "--init_from", source) == 0
     assert filters_of(strf.output)["start"] == filters_of(source)["end"]
+    assert run(strf, "--n_epochs", 2, "--init_from", source) == 0
+    assert filters_of(strf.output)["start"] == filters_of(source)["end"] != filters_of(strf.output)["end"]
 
 
 def test_a_run_without_filters_has_no_such_file(finished: Recipe) -> None:
