@@ -13,7 +13,16 @@ WHOLE_ROOMS = ("nnet", "models", "features", "losses", "decoding", "metrics")
 # Nothing that writes files, and nothing that runs an experiment.
 PARTS_OF_ROOMS = {
     "training": ("schedules",),
-    "data": ("batches", "augmentation", "transforms", "tokenizers", "tokenizer", "samplers", "sampler"),
+    "data": (
+        "batches",
+        "augmentation",
+        "transforms",
+        "tokenizers",
+        "sentence_piece",
+        "lexicon",
+        "samplers",
+        "sampler",
+    ),
 }
 # Functions of other rooms that make plain values of plain values, for `!apply:`.
 FUNCTIONS = ("speechkit.data.speech_commands_labels",)

@@ -14,9 +14,11 @@ from speechkit.data.corpus import (
 )
 from speechkit.data.csv_table import read_table
 from speechkit.data.download import run_download
+from speechkit.data.lexicon import LexiconTokenizer, read_lexicon
 from speechkit.data.librispeech_synthesis import synthesize_librispeech
 from speechkit.data.manifest import read_cuts, write_cuts
 from speechkit.data.own import prepare_folder, prepare_table, prepare_transcripts
+from speechkit.data.sentence_piece import SentencePieceTokenizer
 from speechkit.data.sharding import Sharded, write_shards
 from speechkit.data.speech_commands import (
     SILENCE,
@@ -43,7 +45,9 @@ __all__ = [
     "CutBatches",
     "FixDuration",
     "Gain",
+    "LexiconTokenizer",
     "Noise",
+    "SentencePieceTokenizer",
     "Sharded",
     "Skipped",
     "Speed",
@@ -65,6 +69,7 @@ __all__ = [
     "read_clips",
     "read_cuts",
     "read_infos",
+    "read_lexicon",
     "read_speech_commands_lists",
     "read_table",
     "run_download",

@@ -1,6 +1,7 @@
 """Texts as numbers of symbols, and back; number 0 is no symbol: CTC's blank."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 
 from speechkit.errors import UserError, suggest
 
@@ -32,6 +33,22 @@ class CharacterTokenizer:
     def n_tokens(self) -> int:
         """Symbols and the blank: the width of a CTC layer."""
         return len(self.symbols) + 1
+
+    @property
+    def spellings(self) -> list[bytes]:
+        """What each symbol writes, in UTF-8."""
+        return [symbol.encode() for symbol in self.symbols]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether texts can be encoded: always."""
+        return True
+
+    def prepare(self, texts: Iterable[str], folder: str | os.PathLike[str]) -> None:
+        """Nothing is learned from texts, and nothing kept in the run's folder."""
+
+    def load(self, folder: str | os.PathLike[str]) -> None:
+        """Nothing is kept in a run's folder."""
 
     def encode(self, text: str) -> list[int]:
         """The numbers of a text; a UserError names the first symbol that is not there."""
@@ -67,6 +84,22 @@ class WordTokenizer:
     def n_tokens(self) -> int:
         """Symbols and the blank: the width of a CTC layer."""
         return len(self.symbols) + 1
+
+    @property
+    def spellings(self) -> list[bytes]:
+        """What each symbol writes, with the blank before it, in UTF-8."""
+        return [f" {symbol}".encode() for symbol in self.symbols]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether texts can be encoded: always."""
+        return True
+
+    def prepare(self, texts: Iterable[str], folder: str | os.PathLike[str]) -> None:
+        """Nothing is learned from texts, and nothing kept in the run's folder."""
+
+    def load(self, folder: str | os.PathLike[str]) -> None:
+        """Nothing is kept in a run's folder."""
 
     def encode(self, text: str) -> list[int]:
         """The numbers of a text's words; a UserError names the first one that is not there."""

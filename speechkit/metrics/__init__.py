@@ -2,5 +2,15 @@
 
 from speechkit.metrics.classification import accuracy, confusion_matrix
 from speechkit.metrics.error_rate import align, count_operations, edit_distance, error_rate
+from speechkit.metrics.text import TextNormalizer, normalize_text
 
-__all__ = ["accuracy", "align", "confusion_matrix", "count_operations", "edit_distance", "error_rate"]
+__all__ = [
+    "TextNormalizer",
+    "accuracy",
+    "align",
+    "confusion_matrix",
+    "count_operations",
+    "edit_distance",
+    "error_rate",
+    "normalize_text",
+]

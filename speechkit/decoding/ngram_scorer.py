@@ -1,0 +1,100 @@
+"""N-gram models of tokens beside a search: scores of every next token, for many hypotheses at once."""
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from speechkit.decoding.arpa import read_arpa
+from speechkit.decoding.ngram import BEGIN, END, UNKNOWN, Context, NGramModel
+from speechkit.errors import UserError
+
+# N hypotheses, V tokens with the boundary
+BOUNDARY = 0
+NOTHING = -1  # in a context that is not full yet
+SPACE = "<space>"  # names the token " " in a file whose words stand between blanks
+MAX_CELLS = 32_000_000  # of float32 in the rows that are kept: 128 MB
+
+
+class Symbols(Protocol):
+    """Names of the tokens 1, 2, ..., as tokenizers have them."""
+
+    @property
+    def symbols(self) -> list[str]: ...
+
+
+class NGramScorer:
+    """Log-probabilities of tokens by an n-gram model of the same tokens: characters, pieces or words.
+
+    arpa_file: read when the first score is asked for. In it the token " " is named <space>.
+    tokenizer: of the hypotheses; its `symbols` are looked up in the file. Those that the file lacks share the
+        probability of its <unk> equally.
+
+    `step(tokens (N,), state) -> (log_probs (N, V), state)`: token 0 is the begin of a sentence in `tokens`
+    and its end in `log_probs`. A state is the last tokens, (N, order - 1). Rows of scores are made once a
+    context, and kept.
+    """
+
+    def __init__(self, arpa_file: str, tokenizer: Symbols) -> None:
+        self.arpa_file, self.tokenizer = arpa_file, tokenizer
+        self._model: NGramModel | None = None
+        self._names: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._rows: dict[Context, Tensor] = {}
+
+    @property
+    def model(self) -> NGramModel:
+        """The file's; a UserError where it is one of other tokens."""
+        if self._model is None:
+            model = read_arpa(self.arpa_file)
+            self._names = [BEGIN, *(SPACE if symbol == " " else symbol for symbol in self.tokenizer.symbols)]
+            self._numbers = {END: BOUNDARY} | {
+                name: token for token, name in enumerate(self._names) if token != BOUNDARY
+            }
+            others = [word for word in model.words if word not in self._numbers]
+            if 2 * len(others) > len(model.words):
+                found = f"{len(others)} of {len(model.words)} words of {self.arpa_file} are no tokens"
+                raise UserError(
+                    f"{found}, such as {others[0]!r}",
+                    expected="a model of the tokenizer's tokens",
+                    do="take WordNGramScorer for a model of words",
+                )
+            self._model = model
+        return self._model
+
+    def start(self, n_rows: int, device: torch.device | str = "cpu") -> Tensor:
+        """The state before the first step, (n_rows, order - 1)."""
+        return torch.full((n_rows, self.model.order - 1), NOTHING, dtype=torch.int64, device=device)
+
+    def step(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities (N, V) in float32 of what follows the tokens (N,), and the next state."""
+        state = torch.cat([state, tokens[:, None]], 1)[:, 1:]
+        model, names = self.model, self._names
+        if len(self._rows) * len(names) > MAX_CELLS:
+            self._rows.clear()
+        contexts = [tuple([names[token] for token in row if token != NOTHING]) for row in state.tolist()]
+        return torch.stack([self._row(model, context) for context in contexts]).to(tokens.device), state
+
+    def _row(self, model: NGramModel, context: Context) -> Tensor:
+        """(V,) after a context."""
+        row = self._rows.get(context)
+        if row is None:
+            short = model.shorten(context)
+            row = self._row(model, short) if short != context else self._make_row(model, context)
+            self._rows[context] = row
+        return row
+
+    def _make_row(self, model: NGramModel, context: Context) -> Tensor:
+        """What was seen after the context, and for all else what its shorter end says."""
+        if context:
+            row = self._row(model, context[1:]) + model.backoffs.get(context, 0.0)
+        else:
+            row = torch.full((len(self._names),), model.score(UNKNOWN) - math.log(self._count_unknown(model)))
+        for word, score in model.successors.get(context, {}).items():
+            if word in self._numbers:
+                row[self._numbers[word]] = score
+        return row
+
+    def _count_unknown(self, model: NGramModel) -> int:
+        return max(1, sum(name not in model.successors[()] for name in self._numbers))

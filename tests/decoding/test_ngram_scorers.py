@@ -1,0 +1,173 @@
+"""N-gram models beside a search: every score against the model's own, sentence by sentence."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechkit.decoding import Hypothesis, NGramScorer, WordNGramScorer, rescore, score_tokens
+from speechkit.decoding.arpa import format_arpa
+from speechkit.decoding.kneser_ney import train_kneser_ney
+from speechkit.errors import UserError
+
+TEXTS = ["an ant", "a tan", "ant an an", "at a net", "é", "net é at", "a a a ant"]
+ALPHABET = "ant eé"
+
+
+class Tokens:
+    """As a tokenizer: token 1 is the first symbol."""
+
+    def __init__(self, *symbols: str | bytes) -> None:
+        self.spellings = [each if isinstance(each, bytes) else each.encode() for each in symbols]
+        self.symbols = [spelling.decode(errors="replace") for spelling in self.spellings]
+
+    def encode(self, text: str) -> list[int]:
+        """Into any pieces, the longest first."""
+        rest, tokens = text.encode(), []
+        while rest:
+            piece = max((each for each in self.spellings if rest.startswith(each)), key=len)
+            tokens.append(self.spellings.index(piece) + 1)
+            rest = rest[len(piece) :]
+        return tokens
+
+
+CHARACTERS = Tokens(*ALPHABET, "z")
+PIECES = Tokens("n", " a", "nt", "t", " ", "a", " ne", "e", " an", b"\xc3", b"\xa9", "z")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of word and character models of orders 1 to 4."""
+    folder = tmp_path_factory.mktemp("arpa")
+    for order in range(1, 5):
+        words = train_kneser_ney([text.split() for text in TEXTS], order)
+        letters = [["<space>" if letter == " " else letter for letter in text] for text in TEXTS]
+        (folder / f"words{order}").write_text("".join(format_arpa(words)))
+        (folder / f"letters{order}").write_text("".join(format_arpa(train_kneser_ney(letters, order))))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scorers(folder: Path) -> dict:
+    made = {("letters", order): NGramScorer(f"{folder}/letters{order}", CHARACTERS) for order in range(1, 5)}
+    for order in range(1, 5):
+        for name, tokens in (("characters", CHARACTERS), ("pieces", PIECES)):
+            for ahead in (False, True):
+                scorer = WordNGramScorer(f"{folder}/words{order}", tokens, ahead, unknown=-1.5)
+                made[name, order, ahead] = scorer
+    return made
+
+
+texts = st.lists(st.text(st.sampled_from(ALPHABET + "z"), max_size=12), min_size=1, max_size=4)
+orders = st.integers(1, 4)
+
+
+@settings(max_examples=40)
+@given(texts, orders)
+def test_tokens_have_the_models_scores(scorers: dict, texts: list[str], order: int) -> None:
+    """Batches of texts of any length: their scores are those of their sentences."""
+    scorer = scorers["letters", order]
+    found = score_tokens(scorer.step, scorer.start(len(texts)), [CHARACTERS.encode(text) for text in texts])
+    for text, score in zip(texts, found, strict=True):
+        letters = ["<space>" if letter == " " else letter for letter in text]
+        assert score == pytest.approx(scorer.model.score_sentence(letters), rel=1e-5)
+
+
+@settings(max_examples=40)
+@given(texts, orders)
+def test_scores_of_tokens_are_a_distribution(scorers: dict, texts: list[str], order: int) -> None:
+    """With z, which the text lacks and <unk> stands for; two such tokens share it."""
+    scorer = scorers["letters", order]
+    state, tokens = scorer.start(len(texts)), torch.zeros(len(texts), dtype=torch.int64)
+    for position in range(12):
+        log_probs, state = scorer.step(tokens, state)
+        torch.testing.assert_close(log_probs.exp().sum(1), torch.ones(len(texts)))
+        tokens = torch.tensor([(CHARACTERS.encode(text) + [1] * 12)[position] for text in texts])
+
+
+@settings(max_examples=60)
+@given(texts, orders, st.booleans(), st.sampled_from(["characters", "pieces"]))
+def test_words_have_the_models_scores(scorers: dict, texts: list[str], order: int, ahead: bool, name: str):
+    """Whatever is given and taken back by looking ahead; strange words cost 1.5 more."""
+    scorer, tokens = scorers[name, order, ahead], {"characters": CHARACTERS, "pieces": PIECES}[name]
+    prefix = " " if name == "pieces" else ""
+    rows = [tokens.encode(prefix + text) for text in texts]
+    found = score_tokens(scorer.step, scorer.start(len(texts)), rows)
+    for text, score in zip(texts, found, strict=True):
+        strange = sum(word not in scorer.model.words for word in text.split())
+        expected = scorer.model.score_sentence(text.split()) - 1.5 * strange
+        assert score == pytest.approx(expected, abs=1e-4)
+
+
+def test_looking_ahead_tells_at_once_where_no_word_can_come(scorers: dict) -> None:
+    """After " t" the model's only word is "tan": a is free, all else is as bad as an unknown word."""
+    scorer = scorers["characters", 2, True]
+    state = scorer.start(1)
+    for token in [0, *CHARACTERS.encode("t")]:
+        log_probs, state = scorer.step(torch.tensor([token]), state)
+    lost = scorer.model.score("<unk>") - 1.5 - scorer.model.score("tan")
+    expected = {"a": 0.0, "n": lost, "t": lost, "e": lost, "z": lost}
+    for letter, score in expected.items():
+        assert log_probs[0, CHARACTERS.encode(letter)[0]].item() == pytest.approx(score, abs=1e-6)
+    assert lost < -1
+
+
+def test_states_may_be_reordered(scorers: dict) -> None:
+    """As a beam search does: by index_select over the state."""
+    order = torch.tensor([1, 1, 0])
+    for key in (("letters", 3), ("pieces", 3, True), ("characters", 3, False)):
+        scorer = scorers[key]
+        state = scorer.start(2)
+        for tokens in ([0, 0], [2, 1], [5, 3]):
+            _, state = scorer.step(torch.tensor(tokens), state)
+        more = torch.tensor([3, 4])
+        expected, _ = scorer.step(more, state)
+        if isinstance(state, tuple):
+            state = type(state)(*(each.index_select(0, order) for each in state))
+        else:
+            state = state.index_select(0, order)
+        found, _ = scorer.step(more[order], state)
+        torch.testing.assert_close(found, expected[order])
+
+
+def test_nothing_is_read_until_it_is_used(tmp_path: Path) -> None:
+    for make in (NGramScorer, WordNGramScorer):
+        scorer = make(str(tmp_path / "none"), CHARACTERS)
+        with pytest.raises(UserError, match="none cannot be read"):
+            scorer.start(2)
+
+
+def test_models_of_other_units_are_told(folder: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"5 of 7 words of .* are no tokens, such as 'an'; .* WordNGramScorer"
+    ):
+        NGramScorer(f"{folder}/words2", CHARACTERS).start(1)
+    with pytest.raises(UserError, match="token 2 writes 'a b'; expected a blank at its begin only"):
+        WordNGramScorer(f"{folder}/words2", Tokens(" a", "a b")).start(1)
+
+
+def test_rows_are_kept_within_bounds(scorers: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in (("letters", 3), ("characters", 3, True)):
+        scorer = scorers[key]
+        monkeypatch.setattr(f"{type(scorer).__module__}.MAX_CELLS", 1)
+        whole = score_tokens(scorer.step, scorer.start(1), [CHARACTERS.encode("an ant at z")])
+        assert len(getattr(scorer, "_words", scorer)._rows) <= 5
+        monkeypatch.undo()
+        again = score_tokens(scorer.step, scorer.start(1), [CHARACTERS.encode("an ant at z")])
+        assert whole == again
+
+
+def test_rescoring_orders_by_the_sum() -> None:
+    n_best = [Hypothesis([1, 2], [0, 1], -3.0), Hypothesis([1], [0], -4.0), Hypothesis([], [], -3.0)]
+    lm = [-5.0, -1.0, math.log(0.5)]
+    assert rescore(n_best, [0.0] * 3, gamma=2.0) == sorted(n_best, key=lambda each: -each.score)
+    found = rescore(n_best, lm, gamma=0.5, length_bonus=1.0)
+    by_hand = {(1, 2): -3 - 2.5 + 2, (1,): -4 - 0.5 + 1, (): -3 + 0.5 * math.log(0.5)}
+    assert {tuple(each.tokens): each.score for each in found} == pytest.approx(by_hand)
+    assert [each.score for each in found] == sorted(by_hand.values(), reverse=True)
+    assert rescore([], [], gamma=1.0) == []
+    with pytest.raises(ValueError):
+        rescore(n_best, lm[:2], gamma=0.5)
