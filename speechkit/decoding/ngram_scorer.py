@@ -9,6 +9,7 @@ from torch import Tensor
 from speechkit.decoding.arpa import read_arpa
 from speechkit.decoding.ngram import BEGIN, END, UNKNOWN, Context, NGramModel
 from speechkit.errors import UserError
+from speechkit.ops.search_state import State
 
 # N hypotheses, V tokens with the boundary
 BOUNDARY = 0
@@ -32,8 +33,8 @@ class NGramScorer:
         probability of its <unk> equally.
 
     `step(tokens (N,), state) -> (log_probs (N, V), state)`: token 0 is the begin of a sentence in `tokens`
-    and its end in `log_probs`. A state is the last tokens, (N, order - 1). Rows of scores are made once a
-    context, and kept.
+    and its end in `log_probs`. A state moves the last tokens, (N, order - 1), on the CPU. Rows of scores are
+    made once a context, and kept.
     """
 
     def __init__(self, arpa_file: str, tokenizer: Symbols) -> None:
@@ -63,18 +64,19 @@ class NGramScorer:
             self._model = model
         return self._model
 
-    def start(self, n_rows: int, device: torch.device | str = "cpu") -> Tensor:
-        """The state before the first step, (n_rows, order - 1)."""
-        return torch.full((n_rows, self.model.order - 1), NOTHING, dtype=torch.int64, device=device)
+    def start(self, n_rows: int) -> State:
+        """The state before the first step."""
+        return State(None, torch.full((n_rows, self.model.order - 1), NOTHING))
 
-    def step(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Log-probabilities (N, V) in float32 of what follows the tokens (N,), and the next state."""
-        state = torch.cat([state, tokens[:, None]], 1)[:, 1:]
+        last = torch.cat([state.moving, tokens.cpu()[:, None]], 1)[:, 1:]
         model, names = self.model, self._names
         if len(self._rows) * len(names) > MAX_CELLS:
             self._rows.clear()
-        contexts = [tuple([names[token] for token in row if token != NOTHING]) for row in state.tolist()]
-        return torch.stack([self._row(model, context) for context in contexts]).to(tokens.device), state
+        contexts = [tuple([names[token] for token in row if token != NOTHING]) for row in last.tolist()]
+        rows = torch.stack([self._row(model, context) for context in contexts])
+        return rows.to(tokens.device), State(None, last)
 
     def _row(self, model: NGramModel, context: Context) -> Tensor:
         """(V,) after a context."""

@@ -1,15 +1,15 @@
 """N-best lists in another order, by scores that a search could not afford."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from speechkit.decoding.hypothesis import Hypothesis
+from speechkit.ops.search_state import State
 
 BOUNDARY = 0
-Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
 def rescore(
@@ -31,21 +31,23 @@ def rescore(
     return sorted(rescored, key=lambda hypothesis: -hypothesis.score)
 
 
-def score_tokens(step: Step, state: Any, texts: Sequence[Sequence[int]]) -> list[float]:
+def score_tokens(
+    step: Step, state: State, texts: Sequence[Sequence[int]], device: torch.device | str = "cpu"
+) -> list[float]:
     """Natural log of the probability of whole texts, their ends included.
 
     step: `(tokens (N,), state) -> (log_probs (N, V), state)` of a language model; state: the first, of
-        N = len(texts) rows.
+        N = len(texts) rows. device: of the tokens that it gets.
 
-    >>> fair = torch.full((2, 4), 0.25).log()
-    >>> score_tokens(lambda tokens, state: (fair, state), None, [[1], [3, 2, 1]])  # 2 and 4 times log(1/4)
+    >>> even = torch.full((2, 4), 0.25).log()
+    >>> score_tokens(lambda tokens, state: (even, state), State(None, None), [[1], [3, 2, 1]])
     [-2.772..., -5.545...]
     """
     lengths = [len(text) for text in texts]
     totals = torch.zeros(len(texts), dtype=torch.float64)
     before = torch.full((len(texts),), BOUNDARY)
     for position in range(max(lengths, default=-1) + 1):
-        log_probs, state = step(before, state)
+        log_probs, state = step(before.to(device), state)
         now = torch.tensor([text[position] if position < len(text) else BOUNDARY for text in texts])
         counts = torch.tensor([position <= length for length in lengths])
         scores = log_probs.gather(1, now[:, None].to(log_probs.device))[:, 0].double().cpu()

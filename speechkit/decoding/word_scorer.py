@@ -8,6 +8,7 @@ from torch import Tensor
 from speechkit.decoding.arpa import read_arpa
 from speechkit.decoding.ngram import BEGIN, END, UNKNOWN, NGramModel
 from speechkit.errors import UserError
+from speechkit.ops.search_state import State
 
 # N hypotheses, V tokens with the boundary
 BOUNDARY = 0
@@ -24,8 +25,8 @@ class Spellings(Protocol):
     def spellings(self) -> list[bytes]: ...
 
 
-class WordState(NamedTuple):
-    """Of N hypotheses where in a word they are, (N,), and the words before it, (N, order - 1)."""
+class InWord(NamedTuple):
+    """What a state moves: where in a word hypotheses are, (N,), and the words before, (N, order - 1)."""
 
     nodes: Tensor
     words: Tensor
@@ -61,25 +62,26 @@ class WordNGramScorer:
         """The file's."""
         return self._ready().model
 
-    def start(self, n_rows: int, device: torch.device | str = "cpu") -> WordState:
+    def start(self, n_rows: int) -> State:
         """The state before the first step."""
-        words = torch.full((n_rows, self.model.order - 1), NOTHING, dtype=torch.int64, device=device)
-        return WordState(torch.zeros(n_rows, dtype=torch.int64, device=device), words)
+        words = torch.full((n_rows, self.model.order - 1), NOTHING)
+        return State(None, InWord(torch.full((n_rows,), ROOT), words))
 
-    def step(self, tokens: Tensor, state: WordState) -> tuple[Tensor, WordState]:
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Scores (N, V) in float32 of what follows the tokens (N,), and the next state."""
-        tree, device = self._ready(), tokens.device
+        tree = self._ready()
+        before: InWord = state.moving
         rows = [
             tree.advance(*each)
-            for each in zip(tokens.tolist(), state.nodes.tolist(), state.words.tolist(), strict=True)
+            for each in zip(tokens.tolist(), before.nodes.tolist(), before.words.tolist(), strict=True)
         ]
         scores = torch.stack([tree.within(node) for node, _ in rows])
         ends = torch.tensor([tree.end(node, words) for node, words in rows])  # (N, 2): word and sentence
         scores += ends[:, :1] * tree.begins  # a token that begins a word ends the one before
         scores[:, BOUNDARY] = ends[:, 1]
-        nodes = torch.tensor([node for node, _ in rows], device=device)
-        words = torch.tensor([words for _, words in rows], dtype=torch.int64, device=device)
-        return scores.to(device), WordState(nodes, words.reshape(state.words.shape))
+        nodes = torch.tensor([node for node, _ in rows])
+        words = torch.tensor([words for _, words in rows], dtype=torch.int64).view(before.words.shape)
+        return scores.to(tokens.device), State(None, InWord(nodes, words))
 
     def _ready(self) -> "_Words":
         if self._words is None:

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechkit.decoding.arpa import format_arpa, read_arpa
@@ -102,6 +102,7 @@ def score_by_recursion(table: dict[tuple[str, ...], list[str]], words: tuple[str
 SENTENCES = [text.split() for text in ("a b a c", "b b", "a c a b a", "c", "a b a c b")]
 
 
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(["a", "b", "c", "x"]), max_size=5), st.integers(1, 4))
 def test_it_is_the_definitions_recursion(sentence: list[str], order: int) -> None:
     model = train_kneser_ney(SENTENCES, order)
