@@ -31,7 +31,7 @@ from speechkit.data.speech_commands import (
 )
 from speechkit.data.speech_commands_lists import SPEECH_COMMANDS_LISTS, read_speech_commands_lists
 from speechkit.data.speech_commands_synthesis import synthesize_speech_commands
-from speechkit.data.splitting import split_clips
+from speechkit.data.splitting import split_clips, split_transcripts
 from speechkit.data.tokenizers import CharacterTokenizer, WordTokenizer
 from speechkit.data.transforms import FixDuration, Gain, Noise, Speed, TimeShift
 
@@ -75,6 +75,7 @@ __all__ = [
     "run_download",
     "speech_commands_labels",
     "split_clips",
+    "split_transcripts",
     "synthesize_librispeech",
     "synthesize_speech_commands",
     "write_cuts",

@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from speechkit.data.corpus import N_NAMED, Clip, check_labels, find_audio, find_folder, prepare_once
 from speechkit.data.csv_table import Row, read_table
-from speechkit.data.splitting import SHARES, split_clips
+from speechkit.data.splitting import SHARES, split_clips, split_transcripts
 from speechkit.errors import Place, UserError, UserErrors, suggest
 
 SUBSETS = ("train", "valid", "test")
@@ -101,15 +100,10 @@ def prepare_transcripts(
     table = Path(table).expanduser().resolve()
     rows = read_table(table, ("path", "text"), ("speaker", "split"))
     clips, subsets = _read_clips(table.parent, rows, "text")
-    texts = {clip.id: clip.label for clip in clips}
-
-    def split(clips: Sequence[Clip], shares: Mapping[str, float]) -> dict[str, list[Clip]]:
-        # Labels would each be in all subsets, texts need not.
-        parts = split_clips([replace(clip, label=None) for clip in clips], shares, split_seed)
-        return {name: [replace(clip, label=texts[clip.id]) for clip in part] for name, part in parts.items()}
 
     def make() -> dict[str, list[Clip]]:
-        return _share_out(list(zip(clips, subsets, strict=True)), shares, split)
+        pairs = list(zip(clips, subsets, strict=True))
+        return _share_out(pairs, shares, lambda clips, shares: split_transcripts(clips, shares, split_seed))
 
     inputs = [table, *sorted({clip.path.parent for clip in clips})]
     arguments = {"text": True, "shares": dict(shares), "split_seed": split_seed}

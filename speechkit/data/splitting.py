@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from speechkit.data.corpus import Clip
 from speechkit.errors import UserError
@@ -48,6 +49,20 @@ def split_clips(
         )
         raise UserError(found, do="give it more speakers, another seed, or say the subset of each clip")
     return subsets
+
+
+def split_transcripts(
+    clips: Sequence[Clip], shares: Mapping[str, float] = SHARES, seed: int = 0
+) -> dict[str, list[Clip]]:
+    """As `split_clips`, for clips whose labels are texts: no two need be the same.
+
+    >>> clips = [Clip(None, f"{i}", f"text {i}", speaker=f"{i % 5}") for i in range(20)]
+    >>> {name: len(each) for name, each in split_transcripts(clips, {"valid": 0.2}).items()}
+    {'train': 16, 'valid': 4}
+    """
+    texts = {clip.id: clip.label for clip in clips}
+    parts = split_clips([replace(clip, label=None) for clip in clips], shares, seed)
+    return {name: [replace(clip, label=texts[clip.id]) for clip in part] for name, part in parts.items()}
 
 
 def _share_out(

@@ -107,11 +107,14 @@ def test_a_recipe_builds_and_runs_on_fake_data(path: Path, run_cli, tmp_path: Pa
 
 @pytest.mark.integration
 @pytest.mark.parametrize("piece", ENCODERS, ids=name_of)
-def test_one_line_swaps_the_encoder(piece: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["SpeechCommands/kws/hparams/encoders.yaml", "LibriSpeech/asr/hparams/ctc.yaml"]
+)
+def test_one_line_swaps_the_encoder(name: str, piece: Path, tmp_path: Path) -> None:
     """The recipe builds, and runs on fake data, with any encoder in the place of the real one."""
     from speechkit.tasks import check_build
 
-    recipe = PROJECT / "recipes" / "SpeechCommands" / "kws" / "hparams" / "encoders.yaml"
+    recipe = PROJECT / "recipes" / name
     text = recipe.read_text()
     assert text.count("../../../../configs/encoders/real.yaml") == 1
     swapped = tmp_path / "swapped.yaml"
