@@ -1,9 +1,26 @@
 """Scores to tokens."""
 
+from speechkit.decoding.attention_beam import AttentionBeam
+from speechkit.decoding.attention_greedy import greedy_attention
 from speechkit.decoding.ctc import greedy_ctc
+from speechkit.decoding.ctc_scorer import ctc_scorer
 from speechkit.decoding.hypothesis import Hypothesis
 from speechkit.decoding.ngram_scorer import NGramScorer
 from speechkit.decoding.rescoring import rescore, score_tokens
+from speechkit.decoding.scorers import Scorer, Step, with_coverage
 from speechkit.decoding.word_scorer import WordNGramScorer
 
-__all__ = ["Hypothesis", "NGramScorer", "WordNGramScorer", "greedy_ctc", "rescore", "score_tokens"]
+__all__ = [
+    "AttentionBeam",
+    "Hypothesis",
+    "NGramScorer",
+    "Scorer",
+    "Step",
+    "WordNGramScorer",
+    "ctc_scorer",
+    "greedy_attention",
+    "greedy_ctc",
+    "rescore",
+    "score_tokens",
+    "with_coverage",
+]
