@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from speechkit.errors import UserError
 from speechkit.nnet.sizes import check_positive, pair_of
+from speechkit.ops.filtering import filter_spectra
 from speechkit.ops.lengths import conv_output_lengths, mask_padding, padding_amounts
 
 # B batch, T frames, F bands, C kernels, R carriers (cosine, sine), K taps in frequency, L taps in time
@@ -92,11 +93,8 @@ def convolve_fourier(
     A kernel's few taps in frequency cost less as a product than as a longer transform, and taken before the
     way back there is one transform for each output band and kernel.
     """
-    n_frames = x.shape[1] + sum(pads[0])
-    size = smooth_size(
-        n_frames
-    )  # a correlation whose kernel stays inside the padded input never wraps around
-    dtype = x.dtype
+    n_frames, dtype = x.shape[1] + sum(pads[0]), x.dtype
+    size = smooth_size(n_frames)  # a correlation whose kernel stays inside its input never wraps around
     with torch.autocast(x.device.type, enabled=False):
         x, in_frequency, in_time = (_transformable(each) for each in (x, in_frequency, in_time))
         # Time last: both ways then run along memory, in the backward pass too.
@@ -104,10 +102,9 @@ def convolve_fourier(
         rows = bands.unfold(1, in_frequency.shape[-1], stride[1]).permute(2, 0, 1, 3)
         waves = torch.fft.rfft(in_time, n=size).conj()
         weight = torch.einsum("cpw,crpk->wkrc", waves, in_frequency.to(waves.dtype)).flatten(2)
-        spectrum = torch.bmm(rows.flatten(1, 2), weight)  # frequencies of time, (B F'), (R C)
-        y = torch.fft.irfft(spectrum.permute(1, 2, 0), n=size)
-    y = y[..., : n_frames - in_time.shape[-1] + 1 : stride[0]].unflatten(0, (len(x), -1))
-    return y.permute(0, 3, 1, 2).to(dtype)
+        n_outputs = n_frames - in_time.shape[-1] + 1
+        y = filter_spectra(rows.flatten(1, 2), weight, size, n_outputs, stride[0])  # (B F'), (R C), T'
+    return y.unflatten(0, (len(x), -1)).permute(0, 3, 1, 2).to(dtype)
 
 
 def smooth_size(n: int) -> int:

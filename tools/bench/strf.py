@@ -2,8 +2,8 @@
 
 64 kernels of 9 bands by 111 frames, on one thread. Synthesis: the kernels from their four numbers each, and
 the gradients of these, by `nnet.STRFConv2d` and by a loop over kernels that writes one after another into a
-tensor, as the code published with the paper does (without its rotation by an angle that the kernel does not
-use). Then the layer over a batch of log-mel features: forward, and forward with backward from a given
+tensor, as the code published with the paper does; with its rotation by theta, which no kernel uses, and
+without. Then the layer over a batch of log-mel features: forward, and forward with backward from a given
 gradient (B, T', F', C), by the vectorised dense convolution and by the other routes. All side by side in one
 process; milliseconds of the processor, medians over rounds that alternate.
 """
@@ -31,8 +31,11 @@ SHAPE = (2, 400, 64)  # batch, frames, bands
 Steps = dict[str, Callable[[], object]]
 
 
-def loop_kernels(layer: STRFConv2d) -> Tensor:
-    """The kernels (C, 1, K, L) one by one, by the published formula as it stands."""
+def loop_kernels(layer: STRFConv2d, theta: Tensor | None = None) -> Tensor:
+    """The kernels (C, 1, K, L) one by one, by the published formula as it stands.
+
+    theta: angles (C,) of a rotation that the published code makes and does not use.
+    """
     half_f, half_t = (math.ceil(size / 2) for size in KERNEL_SIZE)
     f, t = torch.meshgrid(
         torch.linspace(1 - half_f, half_f, KERNEL_SIZE[0]),
@@ -44,6 +47,9 @@ def loop_kernels(layer: STRFConv2d) -> Tensor:
         width_f, width_t = layer.width_f[number].expand_as(f), layer.width_t[number].expand_as(f)
         direction = layer.direction[number].expand_as(f)
         modulation = layer.modulation[number].expand_as(f)
+        if theta is not None:
+            angle = theta[number].expand_as(f)
+            _ = t * torch.cos(angle) + f * torch.sin(angle), -t * torch.sin(angle) + f * torch.cos(angle)
         turned = t * torch.cos(direction) + f * torch.sin(direction)
         kernel = torch.exp(-0.5 * (f**2 / (width_f + 1e-3) ** 2 + t**2 / (width_t + 1e-3) ** 2))
         kernel = kernel * torch.cos(modulation * turned)
@@ -56,7 +62,9 @@ def make_syntheses() -> Steps:
     layer = STRFConv2d(N_KERNELS, KERNEL_SIZE)
     gradient = torch.randn(N_KERNELS, *KERNEL_SIZE)
     torch.testing.assert_close(loop_kernels(layer)[:, 0], layer.kernels())
+    theta = torch.nn.Parameter(torch.randn(N_KERNELS))
     return {
+        "synthesis, published loop": lambda: loop_kernels(layer, theta).backward(gradient.unsqueeze(1)),
         "synthesis, loop": lambda: loop_kernels(layer).backward(gradient.unsqueeze(1)),
         "synthesis": lambda: layer.kernels().backward(gradient),
     }
@@ -109,7 +117,7 @@ def main() -> None:
     times = measure(make_syntheses(), 3 * options.rounds) | measure(make_layers(), options.rounds)
     medians = {name: statistics.median(each) for name, each in times.items()}
     result: dict[str, object] = {f"{name}, ms": round(value, 1) for name, value in medians.items()}
-    pairs = [("synthesis, loop", "synthesis")]
+    pairs = [(f"synthesis, {loop}", "synthesis") for loop in ("published loop", "loop")]
     pairs += [(f"dense, {kind}", f"{route}, {kind}") for kind in ("forward", "both") for route in ROUTES[1:]]
     for slow, quick in pairs:
         result[f"{slow} / {quick}"] = round(medians[slow] / medians[quick], 2)
