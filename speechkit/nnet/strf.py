@@ -47,7 +47,7 @@ def strf_factors(
     sin(a t + b f) = cos(a t) sin(b f) + sin(a t) cos(b f).
     """
     f, t = strf_grid(kernel_size[0], width_f), strf_grid(kernel_size[1], width_t)
-    amplitude = 1 / (2 * math.pi * width_f * width_t)
+    amplitude = (2 * math.pi * width_f * width_t).reciprocal()
     envelope_f = amplitude[:, None] * torch.exp(-0.5 * (f / (width_f + EPSILON)[:, None]) ** 2)
     envelope_t = torch.exp(-0.5 * (t / (width_t + EPSILON)[:, None]) ** 2)
     phase_f = (modulation * direction.sin())[:, None] * f

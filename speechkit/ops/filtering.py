@@ -14,11 +14,12 @@ def filter_spectra(spectra: Tensor, filters: Tensor, size: int, n_samples: int, 
     """Signals (M, C, T): of the products' inverse transforms the first `n_samples`, each `step`-th.
 
     `spectra` (W, M, K) and `filters` (W, K, C) are complex, as `torch.fft.rfft` gives them: W is
-    size // 2 + 1. Their product is over K, the transform over W. Products of all signals are never held at once.
+    size // 2 + 1. Their product is over K, the transform over W. Products of all signals are never held
+    at once.
 
-    >>> spectra = torch.fft.rfft(torch.tensor([1.0, 2.0, 4.0])).reshape(2, 1, 1)
-    >>> filter_spectra(spectra, torch.full((2, 1, 1), 2.0 + 0j), 3, 2)
-    tensor([[[2., 4.]]])
+    >>> spectra = torch.fft.rfft(torch.tensor([1.0, 2.0, 4.0, 8.0])).reshape(3, 1, 1)
+    >>> filter_spectra(spectra, torch.full((3, 1, 1), 2.0 + 0j), 4, 3, step=2)
+    tensor([[[2., 8.]]])
     """
     signals: Tensor = _Filter.apply(spectra, filters, size, n_samples, step)
     return signals
