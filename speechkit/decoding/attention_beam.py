@@ -26,9 +26,9 @@ class AttentionBeam:
     length_bonus: nats a token, against the preference for short texts.
     end_threshold: a text may end only where the first scorer's log-probability of the end is above this many
         times that of its best token (Hannun et al., 2019, 3.1.2; 1.5 there), or nothing else can follow.
-    margin: a beam that is this many nats behind the last result is given up though bonuses to come may still
-        raise it. It matters with a length bonus only: else scores cannot rise, and the search stops as soon
-        as nothing can change.
+    margin: a beam that is this many nats behind the last result is given up though its score may still rise,
+        by bonuses, by a scorer that `may_rise` or has a weight below 0. Else scores only fall, and the search
+        stops as soon as nothing can change.
 
     >>> from speechkit.ops.search_state import State
     >>> table = torch.tensor([[0.0, 0.6, 0.4], [0.5, 0.3, 0.2], [0.9, 0.1, 0.0]]).log()  # by the last token
@@ -75,7 +75,7 @@ class AttentionBeam:
             log_probs, first, states = add_scores(scorers, tokens, states)
             beams, parents, chosen = self._advance(beams, step, log_probs, first)
             written.add(beams.utterance, parents, chosen)
-            is_over = self._is_over(beams, step, all(scorer.weight > 0 for scorer in scorers))
+            is_over = self._is_over(beams, step, any(each.may_rise or each.weight < 0 for each in scorers))
             rows = parents + torch.arange(len(parents), device=parents.device).unsqueeze(1) * self.beam_size
             if is_over.any():
                 written.finish(beams, is_over)
@@ -130,13 +130,12 @@ class AttentionBeam:
         scores = scores.masked_fill(has_ended, -torch.inf)
         return beams._replace(scores=scores, best=best, where=where), parents, tokens
 
-    def _is_over(self, beams: "_Beams", step: int, scores_fall: bool) -> Tensor:
+    def _is_over(self, beams: "_Beams", step: int, may_rise: bool) -> Tensor:
         """Whether no beam of an utterance (B,) can come to be among its results."""
         leading = beams.scores.amax(1)
-        if not scores_fall:
-            return leading == -torch.inf
-        bonus = max(self.length_bonus, 0) * (beams.most - step - 1).double()
-        return (leading == -torch.inf) | (leading + bonus.clamp_max(self.margin) <= beams.best[:, -1])
+        bonus = torch.inf if may_rise else max(self.length_bonus, 0)
+        rise = (bonus * (beams.most - step - 1).clamp_min(1).double()).clamp_max(self.margin)
+        return (leading == -torch.inf) | (leading + rise <= beams.best[:, -1])
 
 
 class _Beams(NamedTuple):

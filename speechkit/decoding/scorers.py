@@ -19,11 +19,13 @@ class Scorer(NamedTuple):
         of each next token (N, V), of which 0 is the end, and the next state.
     state: that of B utterances, before the first step.
     weight: factor of its log-probabilities in the sum.
+    may_rise: whether it may give more than 0, as one that takes back what it took before (look-ahead).
     """
 
     step: Step
     state: State
     weight: float = 1.0
+    may_rise: bool = False
 
 
 def add_scores(

@@ -148,6 +148,17 @@ def test_the_search_stops_when_nothing_can_change() -> None:
     assert calls == [6, 3, 3, 3, 3, 3]
 
 
+@pytest.mark.parametrize(("may_rise", "weight"), [(True, 1.0), (False, -1.0)])
+def test_a_score_that_may_rise_is_waited_for(may_rise: bool, weight: float) -> None:
+    """To end costs 1; to go on costs 1.5, and after it the end gives 2 back."""
+    table = weight * torch.tensor([[-1.0, -1.5], [2.0, -9.0]])
+    scorer = Scorer(lambda tokens, state: (table[tokens], state), State(None, None), weight, may_rise)
+    [[found]] = AttentionBeam(beam_size=2)([scorer], torch.tensor([4]))
+    assert found == ([1], None, pytest.approx(0.5))
+    [[found]] = AttentionBeam(beam_size=2, margin=0.1)([scorer], torch.tensor([4]))
+    assert found == ([], None, pytest.approx(-1.0))
+
+
 def test_coverage_costs_what_is_attended_twice() -> None:
     """Two frames, attended in turn as given: 0.9 and 0.1, then 0.8 and 0.2; 0.4, then 1.2 too much."""
     attention = torch.tensor([[[0.9, 0.1], [0.8, 0.2]]])
