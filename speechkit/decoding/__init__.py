@@ -3,6 +3,7 @@
 from speechkit.decoding.attention_beam import AttentionBeam
 from speechkit.decoding.attention_greedy import greedy_attention
 from speechkit.decoding.ctc import greedy_ctc
+from speechkit.decoding.ctc_beam import CTCBeam
 from speechkit.decoding.ctc_scorer import ctc_scorer
 from speechkit.decoding.hypothesis import Hypothesis
 from speechkit.decoding.ngram_scorer import NGramScorer
@@ -12,6 +13,7 @@ from speechkit.decoding.word_scorer import WordNGramScorer
 
 __all__ = [
     "AttentionBeam",
+    "CTCBeam",
     "Hypothesis",
     "NGramScorer",
     "Scorer",

@@ -74,7 +74,7 @@ def forced_align(
     ends = best.gather(1, last.clamp_min(0))
     _refuse_impossible(ends.amax(1), lengths, target_lengths)
     end = last.gather(1, ends.argmax(1, keepdim=True)).clamp_min(0)
-    path = states.gather(1, _trace_back(moves, end))
+    path = _roll(states.gather(1, _trace_back(moves, end)), lengths - log_probs.shape[1])
     is_true = length_mask(lengths, log_probs.shape[1])
     return path.where(is_true, BLANK), log_probs.gather(2, path.unsqueeze(2)).squeeze(2).where(is_true, 0)
 
@@ -82,35 +82,43 @@ def forced_align(
 def _best_scores(
     log_probs: Tensor, lengths: Tensor, states: Tensor, can_skip: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Of the best path that ends in each state its score, (B, S), and its move at each frame (T, B, S).
+    """Of the best path that ends in each state its score, (B, S), and its move at each frame, (T, B, S).
 
-    Behind its last frame an utterance stays where it is, at no cost.
+    Utterances end together at the last frame: before their first frame they wait, left of their first state.
     """
     n_frames = log_probs.shape[1]
     barrier = torch.zeros_like(can_skip, dtype=log_probs.dtype).masked_fill(~can_skip, -torch.inf)
     moves = torch.zeros(n_frames, *states.shape, dtype=torch.uint8, device=states.device)
-    # A text begins left of its first state: two states there make the first frame one like any other.
+    begins = n_frames - lengths
+    frames = torch.arange(n_frames, device=lengths.device)
+    emissions = _roll(log_probs.gather(2, states.unsqueeze(1).expand(-1, n_frames, -1)), begins)
+    emissions = emissions.where((frames >= begins.unsqueeze(1)).unsqueeze(2), -torch.inf)
+    waiting = emissions.new_zeros(n_frames, len(lengths)).masked_fill(
+        frames.unsqueeze(1) > begins, -torch.inf
+    )
+    # Two states left of the first, of which one is where utterances wait, make all frames alike.
     best = F.pad(torch.full_like(barrier, -torch.inf), (2, 0), value=-torch.inf)
-    best[:, 1] = 0
-    is_true = length_mask(lengths, n_frames)
-    for frame in range(n_frames):
-        score, move = best[:, 2:], moves[frame]
-        for states_on, before in ((1, best[:, 1:-1]), (2, best[:, :-2] + barrier)):
-            better = (before > score) & is_true[:, frame, None]
-            score = torch.where(better, before, score)
-            move.masked_fill_(better, states_on)
-        score = score + log_probs[:, frame].gather(1, states).where(is_true[:, frame, None], 0)
-        best = F.pad(score, (2, 0), value=-torch.inf)
-        best[:, 1] = torch.where(is_true[:, frame], -torch.inf, 0) if frame == 0 else -torch.inf
+    for emission, wait, move in zip(emissions.unbind(1), waiting, moves, strict=True):
+        best[:, 1] = wait
+        score, on = torch.stack([best[:, 2:], best[:, 1:-1], best[:, :-2] + barrier]).max(0)
+        move.copy_(on)
+        torch.add(score, emission, out=best[:, 2:])
     best[:, 2].masked_fill_(lengths == 0, 0)  # no frames say the empty text
     return best[:, 2:], moves
+
+
+def _roll(x: Tensor, shifts: Tensor) -> Tensor:
+    """(B, T, ...) with each item moved this many frames on; what leaves at one end comes in at the other."""
+    n_frames = x.shape[1]
+    index = (torch.arange(n_frames, device=x.device) - shifts.unsqueeze(1)) % max(n_frames, 1)
+    return x.gather(1, index.view(*index.shape, *[1] * (x.dim() - 2)).expand_as(x))
 
 
 def _trace_back(moves: Tensor, end: Tensor) -> Tensor:
     """The state (B, T) at each frame of the paths that end in the states `end` (B, 1)."""
     path = [end]
     for move in moves[1:].flip(0):
-        path.append(path[-1] - move.gather(1, path[-1]))
+        path.append((path[-1] - move.gather(1, path[-1])).clamp_min(0))  # before its begin it waits
     return torch.cat(path[: len(moves)][::-1], 1) if len(moves) else end[:, :0]
 
 
