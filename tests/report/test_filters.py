@@ -152,7 +152,7 @@ def test_figures_are_in_the_report_and_in_the_text(run_folder: Path) -> None:
 
 
 def test_without_filters_nothing_is_said(run_folder: Path) -> None:
-    assert "Learned filters" not in write_report(run_folder).read_text()
+    assert "Spectro-temporal filters" not in write_report(run_folder).read_text()
     assert "filters" not in json.loads((run_folder / "report.json").read_text())
 
 

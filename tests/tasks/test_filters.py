@@ -54,7 +54,7 @@ def test_learned_filters_from_the_first_step_to_the_best_epoch(strf: Recipe, run
     assert found["start"] == as_lists(saved(still, 1))
     assert found["end"] == as_lists(saved(strf.output, best))
     assert found["start"] != found["end"]
-    assert "Learned filters" in (strf.output / "report.html").read_text()
+    assert "Spectro-temporal filters" in (strf.output / "report.html").read_text()
     assert "temporal modulation (Hz)" in (strf.output / "report.html").read_text()
     (figures,) = json.loads((strf.output / "report.json").read_text())["filters"]
     assert figures["moved_percent"]["median"] > 0
