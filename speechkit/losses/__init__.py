@@ -2,5 +2,6 @@
 
 from speechkit.losses.classification import cross_entropy
 from speechkit.losses.ctc import ctc_forward_backward, ctc_loss, ctc_min_frames
+from speechkit.losses.seq2seq import seq2seq_loss
 
-__all__ = ["cross_entropy", "ctc_forward_backward", "ctc_loss", "ctc_min_frames"]
+__all__ = ["cross_entropy", "ctc_forward_backward", "ctc_loss", "ctc_min_frames", "seq2seq_loss"]

@@ -2,9 +2,33 @@
 
 from speechkit.models.bcresnet import BCResNet
 from speechkit.models.classifier import Classifier
+from speechkit.models.contexts import ContentAttention, LocationAttention, MeanContext, MultiheadContext
 from speechkit.models.convnet import ConvNet
 from speechkit.models.crdnn import CRDNN
 from speechkit.models.ensemble import Ensemble
+from speechkit.models.language_models import RecurrentLM, TransformerLM
+from speechkit.models.pyramidal_encoder import PyramidalEncoder
+from speechkit.models.recurrent_decoder import RecurrentDecoder
 from speechkit.models.resnet import ResNet
+from speechkit.models.transformer_decoder import TransformerDecoder
+from speechkit.models.transformer_encoder import ConformerEncoder, TransformerEncoder
 
-__all__ = ["BCResNet", "CRDNN", "Classifier", "ConvNet", "Ensemble", "ResNet"]
+__all__ = [
+    "BCResNet",
+    "CRDNN",
+    "Classifier",
+    "ConformerEncoder",
+    "ContentAttention",
+    "ConvNet",
+    "Ensemble",
+    "LocationAttention",
+    "MeanContext",
+    "MultiheadContext",
+    "PyramidalEncoder",
+    "RecurrentDecoder",
+    "RecurrentLM",
+    "ResNet",
+    "TransformerDecoder",
+    "TransformerEncoder",
+    "TransformerLM",
+]

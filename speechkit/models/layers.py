@@ -29,6 +29,7 @@ class Layers:
     conv1d: Factory
     conv2d: Factory
     batch_norm: Factory
+    layer_norm: Factory
     pool1d: Factory
     dropout: Factory
     cells: Mapping[str, Factory]
@@ -61,7 +62,15 @@ def layers_over(algebra: str) -> Layers:
     n_parts = find_algebra(algebra).n_parts
     if n_parts == 1:
         return Layers(
-            1, nnet.Linear, nnet.Conv1d, nnet.Conv2d, nnet.BatchNorm, nnet.Pooling1d, nn.Dropout, REAL_CELLS
+            1,
+            nnet.Linear,
+            nnet.Conv1d,
+            nnet.Conv2d,
+            nnet.BatchNorm,
+            nnet.LayerNorm,
+            nnet.Pooling1d,
+            nn.Dropout,
+            REAL_CELLS,
         )
     return Layers(
         n_parts,
@@ -69,6 +78,8 @@ def layers_over(algebra: str) -> Layers:
         partial(nnet.HyperConv1d, algebra=algebra),
         partial(nnet.HyperConv2d, algebra=algebra),
         partial(nnet.HyperBatchNorm, algebra=algebra),
+        # One variance for all parts: a matrix root of each frame would take longer than all else.
+        partial(nnet.HyperLayerNorm, whiten="shared", algebra=algebra),
         partial(nnet.HyperPooling1d, algebra=algebra),
         partial(nnet.HyperDropout, algebra=algebra),
         {name: partial(cell, algebra=algebra) for name, cell in HYPER_CELLS.items()},

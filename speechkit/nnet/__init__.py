@@ -1,9 +1,16 @@
 """Layers with weights: (x, lengths=None) to x, channels last."""
 
+from speechkit.nnet.conformer_convolution import ConformerConvolution
 from speechkit.nnet.convolution import Conv1d, Conv2d
 from speechkit.nnet.dropout import Dropout2d
+from speechkit.nnet.feed_forward import FeedForward
 from speechkit.nnet.hyper_activations import Cardioid, HyperDropout, ModReLU, PhaseTanh, ZReLU
-from speechkit.nnet.hyper_attention import CMultiheadAttention, HyperMultiheadAttention, QMultiheadAttention
+from speechkit.nnet.hyper_attention import (
+    CMultiheadAttention,
+    HyperMultiheadAttention,
+    MultiheadAttention,
+    QMultiheadAttention,
+)
 from speechkit.nnet.hyper_convolution import CConv1d, CConv2d, HyperConv1d, HyperConv2d, QConv1d, QConv2d
 from speechkit.nnet.hyper_initialization import hyper_init
 from speechkit.nnet.hyper_linear import CLinear, HyperLinear, QLinear
@@ -35,9 +42,11 @@ from speechkit.nnet.normalization import BatchNorm, LayerNorm, SubSpectralNorm
 from speechkit.nnet.normalization import BatchNorm as BatchNorm1d
 from speechkit.nnet.normalization import BatchNorm as BatchNorm2d
 from speechkit.nnet.pooling import GlobalAveragePool, Pooling1d, Pooling2d, StatisticsPooling
+from speechkit.nnet.positions import SinusoidalPositions
 from speechkit.nnet.recurrent import GRU, LSTM, RNN
 from speechkit.nnet.sequential import Sequential
 from speechkit.nnet.strf import STRFConv2d
+from speechkit.nnet.subsampling import ConvSubsampling, JoinFrames
 
 __all__ = [
     "CGRU",
@@ -67,9 +76,12 @@ __all__ = [
     "CLinear",
     "CMultiheadAttention",
     "Cardioid",
+    "ConformerConvolution",
     "Conv1d",
     "Conv2d",
+    "ConvSubsampling",
     "Dropout2d",
+    "FeedForward",
     "GlobalAveragePool",
     "HyperBatchNorm",
     "HyperConv1d",
@@ -81,9 +93,11 @@ __all__ = [
     "HyperPooling1d",
     "HyperPooling2d",
     "JoinBands",
+    "JoinFrames",
     "LayerNorm",
     "Linear",
     "ModReLU",
+    "MultiheadAttention",
     "NormPool2d",
     "PhaseTanh",
     "Pooling1d",
@@ -96,6 +110,7 @@ __all__ = [
     "QMultiheadAttention",
     "QPooling2d",
     "Sequential",
+    "SinusoidalPositions",
     "StatisticsPooling",
     "SubSpectralNorm",
     "ZReLU",

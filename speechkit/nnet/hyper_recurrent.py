@@ -1,6 +1,7 @@
 """Recurrent layers over an algebra: torch's fused kernels, with the real matrices that numbers stand for."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -61,31 +62,41 @@ class HyperKernel(nn.Module):
 
     def forward(self, x: Tensor | PackedSequence) -> tuple[Tensor, State]:
         """The real matrices are built once a call, whatever the number of frames."""
+        weights = self.weights()
+        if torch.compiler.is_exporting() and isinstance(x, Tensor):
+            return scan_kernel(self.cell, x, weights)
+        if isinstance(x, Tensor):
+            return self.run(x, weights, self.zeros(x, len(x)))
+        y, state = self.run(x.data, weights, self.zeros(x.data, int(x.batch_sizes[0])), x.batch_sizes)
+        if x.unsorted_indices is None:
+            return y, state
+        select = partial(torch.Tensor.index_select, dim=1, index=x.unsorted_indices)
+        return y, select(state) if isinstance(state, Tensor) else (select(state[0]), select(state[1]))
+
+    def weights(self) -> list[Tensor]:
+        """The real matrices and biases, as torch's kernels want them."""
         with torch.autocast(self.input.parts.device.type, enabled=False):
             weights = [self.input.matrix(), self.recurrent.matrix()]
         if self.input_bias is not None and self.recurrent_bias is not None:
             weights += [self.input_bias, self.recurrent_bias]
-        if torch.compiler.is_exporting() and isinstance(x, Tensor):
-            return scan_kernel(self.cell, x, weights)
-        if isinstance(x, PackedSequence):
-            y, *state = self._run(x.data, weights, int(x.batch_sizes[0]), x.batch_sizes)
-            if x.unsorted_indices is not None:
-                state = [each.index_select(1, x.unsorted_indices) for each in state]
-        else:
-            y, *state = self._run(x, weights, x.shape[0], None)
-        return y, state[0] if len(state) == 1 else (state[0], state[1])
+        return weights
 
-    def _run(
-        self, x: Tensor, weights: list[Tensor], n_items: int, sizes: Tensor | None
-    ) -> tuple[Tensor, ...]:
+    def zeros(self, x: Tensor, n_items: int) -> State:
+        """The state before the first frame: (1, B, n H), two for an LSTM."""
         zeros = x.new_zeros(1, n_items, self.n_hidden)
-        first = (zeros, zeros) if self.cell == "lstm" else zeros
-        has_bias = self.input_bias is not None
+        return (zeros, zeros) if self.cell == "lstm" else zeros
+
+    def run(
+        self, x: Tensor, weights: list[Tensor], state: State, sizes: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """(B, T, n I) from a state on, to (B, T, n H) and the last state; rows are packed by `sizes`."""
         # layers, dropout between them, training, both directions
-        options = (has_bias, 1, 0.0, self.training, False)
+        options = (self.input_bias is not None, 1, 0.0, self.training, False)
         if sizes is None:
-            return KERNELS[self.cell][0](x, first, weights, *options, True)
-        return KERNELS[self.cell][0](x, sizes, first, weights, *options)
+            y, *after = KERNELS[self.cell][0](x, state, weights, *options, True)
+        else:
+            y, *after = KERNELS[self.cell][0](x, sizes, state, weights, *options)
+        return y, after[0] if len(after) == 1 else (after[0], after[1])
 
 
 class _HyperRecurrent(nn.Module):

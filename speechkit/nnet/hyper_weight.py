@@ -67,6 +67,8 @@ class HyperWeight(nn.Module):
 
     def matrix(self) -> Tensor:
         """The real matrix (n O, n I / G, *kernel), the outputs of a group side by side."""
+        if self.algebra.name == "real":
+            return self.parts[0]
         if self.is_spinor:
             matrix = rotation_matrix(self.parts, self.algebra)
             if self.scale is not None:

@@ -30,9 +30,12 @@ from speechkit.nnet import (
     CLiGRU,
     CLinear,
     CMultiheadAttention,
+    ConformerConvolution,
     Conv1d,
     Conv2d,
+    ConvSubsampling,
     Dropout2d,
+    FeedForward,
     GlobalAveragePool,
     HyperBatchNorm,
     HyperConv1d,
@@ -48,10 +51,12 @@ from speechkit.nnet import (
     HyperPooling2d,
     HyperRNN,
     JoinBands,
+    JoinFrames,
     LayerNorm,
     LiGRU,
     Linear,
     ModReLU,
+    MultiheadAttention,
     NormPool2d,
     PhaseTanh,
     Pooling1d,
@@ -65,6 +70,7 @@ from speechkit.nnet import (
     QMultiheadAttention,
     QPooling2d,
     Sequential,
+    SinusoidalPositions,
     StatisticsPooling,
     STRFConv2d,
     SubSpectralNorm,
@@ -114,6 +120,19 @@ OVER_TIME_AND_FREQUENCY = {
     "layer norm 2d": partial(LayerNorm, axis=(2, 3)),
     "dropout2d": partial(Dropout2d, 0.3),
     "join bands": partial(JoinBands, "complex"),
+    "conv subsampling": partial(ConvSubsampling, 3, 2, algebra="complex"),
+}
+OF_TRANSFORMERS = {
+    "attention": partial(MultiheadAttention, 2, causal=True, positions="relative"),
+    "attention rotary": partial(MultiheadAttention, 1, positions="rotary"),
+    "attention relative complex": partial(CMultiheadAttention, 2, positions="relative"),
+    "sinusoidal positions": SinusoidalPositions,
+    "feed-forward": partial(FeedForward, 3, algebra="complex"),
+    "conformer convolution": partial(ConformerConvolution, 4),
+    "conformer convolution quaternion": partial(
+        ConformerConvolution, 5, normalization="layernorm", algebra="quaternion"
+    ),
+    "join frames": partial(JoinFrames, 3, algebra="complex"),
 }
 HYPER_OVER_TIME = {
     "hyper linear": partial(HyperLinear, 2, algebra="phm:2"),
@@ -161,7 +180,7 @@ HYPER_OVER_TIME_AND_FREQUENCY = {
     "hyper pool2d": partial(HyperPooling2d, "avg", 2, padding="same", algebra="complex"),
     "hyper pool2d quaternion": partial(QPooling2d, "max", (3, 2), padding="same"),
 }
-OVER_TIME |= HYPER_OVER_TIME
+OVER_TIME |= HYPER_OVER_TIME | OF_TRANSFORMERS
 OVER_TIME_AND_FREQUENCY |= HYPER_OVER_TIME_AND_FREQUENCY
 CASES = {
     **{name: ((None, None, C), factory) for name, factory in OVER_TIME.items()},
