@@ -130,6 +130,11 @@ class DecoderBlock(nn.Module):
             self.cross, self.around_cross = parts.attention(memory_width=memory_width), parts.residual()
         self.feed_forward, self.around_feed_forward = parts.feed_forward(), parts.residual()
 
+    def look_at(self, memory: Tensor) -> KeysValues:
+        """Keys and values of a memory (B, T, W)."""
+        assert self.cross is not None
+        return self.cross.project(memory)
+
     def forward(self, x: Tensor, memory: KeysValues | None = None, mask: Tensor | None = None) -> Tensor:
         """(B, U, W) to the same shape: each token sees those before it."""
         x = self.around_attention(x, self.attention)

@@ -6,7 +6,8 @@ token to token (first axis B); `forward(query, fixed, moving)` takes the states 
 tokens where nothing moves, to their contexts (B, K, C), weights (B, K, T) and what moves on (first axis B K).
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,21 @@ class Memory(NamedTuple):
     values: Tensor
     keys: Tensor | KeysValues
     mask: Tensor | None
+
+
+class Context(Protocol):
+    """What every one of them offers."""
+
+    output_size: int
+
+    def prepare(self, encoded: Tensor, lengths: Tensor | None) -> Tree:
+        """What is fixed for an utterance."""
+
+    def start(self, encoded: Tensor, lengths: Tensor | None) -> Tree:
+        """What moves, before the first token."""
+
+    def __call__(self, query: Tensor, fixed: Tree, moving: Tree) -> tuple[Tensor, Tensor, Tree]:
+        """Contexts, weights, and what moves on."""
 
 
 class ContentAttention(nn.Module):
@@ -174,7 +190,9 @@ def _perceptron(algebra: str, width: int, n_values: int) -> nn.Sequential:
     return nn.Sequential(hidden, nn.Tanh(), HyperLinear(n_values, input_size=n_values, algebra=algebra))
 
 
-def _remember(encoded: Tensor, lengths: Tensor | None, keys: nn.Module) -> Memory:
+def _remember(
+    encoded: Tensor, lengths: Tensor | None, keys: Callable[[Tensor], Tensor | KeysValues]
+) -> Memory:
     encoded = mask_padding(encoded, lengths)
     return Memory(encoded, keys(encoded), memory_mask(lengths, encoded))
 

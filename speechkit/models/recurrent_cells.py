@@ -1,5 +1,7 @@
 """Recurrent layers whose state is given and taken, for nets that write token by token."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -30,24 +32,27 @@ class RecurrentCells(nn.Module):
 
     def weights(self) -> list[list[Tensor]]:
         """Each layer's real matrices, built once for any number of calls."""
-        return [kernel.weights() for kernel in self.kernels]
+        return [kernel.weights() for kernel in self._layers()]
 
     def empty(self, rows: Tensor) -> list[LayerState]:
         """The state before the first step, for as many rows as in `rows` (N, ...)."""
-        return [_rows_first(kernel.zeros(rows, len(rows))) for kernel in self.kernels]
+        return [_rows_first(kernel.zeros(rows, len(rows))) for kernel in self._layers()]
 
     def forward(
         self, x: Tensor, state: list[LayerState], weights: list[list[Tensor]]
     ) -> tuple[Tensor, list[LayerState]]:
         """(N, T, n I) from a state on, to (N, T, n H) and the state after the last step."""
         after = []
-        for kernel, before, matrices in zip(self.kernels, state, weights, strict=True):
+        for kernel, before, matrices in zip(self._layers(), state, weights, strict=True):
             first = [each.to(x.dtype).unsqueeze(0) for each in before]
             x, last = kernel.run(
                 self.dropout(x), matrices, (first[0], first[1]) if len(first) > 1 else first[0]
             )
             after.append(_rows_first(last))
         return x, after
+
+    def _layers(self) -> list[HyperKernel]:
+        return cast(list[HyperKernel], list(self.kernels))
 
 
 def _rows_first(state: KernelState) -> LayerState:

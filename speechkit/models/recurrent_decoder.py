@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from speechkit.models.contexts import ContentAttention
+from speechkit.models.contexts import ContentAttention, Context
 from speechkit.models.layers import layers_over
 from speechkit.models.recurrent_cells import RecurrentCells
 from speechkit.models.token_input import TokenEmbedding, begin_with_boundary
@@ -37,7 +37,7 @@ class RecurrentDecoder(nn.Module):
         n_tokens: int,
         input_shape: Sequence[int | None] | None = None,
         input_size: int | None = None,
-        context: Callable[..., nn.Module] = ContentAttention,
+        context: Callable[..., Context] = ContentAttention,
         algebra: str = "real",
         recurrent: str = "lstm",
         hidden_size: int = 256,
@@ -50,7 +50,7 @@ class RecurrentDecoder(nn.Module):
         kind.count_numbers(memory_width, "input_size")
         self.n_parts, n_hidden = kind.n_parts, kind.count_numbers(hidden_size, "hidden_size")
         self.embedding = TokenEmbedding(n_tokens, hidden_size)
-        self.context = context(query_width=hidden_size, memory_width=memory_width, algebra=algebra)
+        self.context: Context = context(query_width=hidden_size, memory_width=memory_width, algebra=algebra)
         n_both = n_hidden + kind.count_numbers(self.context.output_size, "context")
         self.cells = RecurrentCells(recurrent, algebra, (n_both, n_hidden), num_layers, dropout)
         hidden = HyperLinear(n_hidden, input_size=n_both, algebra=algebra)

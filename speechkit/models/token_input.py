@@ -32,6 +32,7 @@ class TokenEmbedding(nn.Module):
 def begin_with_boundary(tokens: Tensor, token_lengths: Tensor) -> Tensor:
     """Texts (B, U), padded with anything, to the boundary and the texts (B, U + 1), padded with boundaries.
 
+    >>> import torch
     >>> begin_with_boundary(torch.tensor([[5, 6], [7, -1]]), torch.tensor([2, 1])).tolist()
     [[0, 5, 6], [0, 7, 0]]
     """

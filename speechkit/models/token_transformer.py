@@ -1,6 +1,7 @@
 """A Transformer over tokens, all at once or one by one: the core of the decoder and of the language model."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -52,16 +53,20 @@ class TokenTransformer(nn.Module):
         """The state before the first token."""
         rows = self.embedding.like.new_empty(n_rows)
         fixed = {"memories": list(memories or [None] * len(self.blocks)), "mask": mask}
-        return State(fixed, [block.attention.empty(rows) for block in self.blocks])
+        return State(fixed, [block.attention.empty(rows) for block in self.layers()])
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """The last tokens (N,) to log-probabilities (N, V) of the next, and the state with them."""
         x = self._embed(tokens.unsqueeze(1), state.moving[0].keys.shape[2])
         caches = []
-        for block, cache, memory in zip(self.blocks, state.moving, state.fixed["memories"], strict=True):
+        for block, cache, memory in zip(self.layers(), state.moving, state.fixed["memories"], strict=True):
             x, cache = block.step(x, cache, memory, state.fixed["mask"])
             caches.append(cache)
         return self.output(self.norm(x)).squeeze(1).log_softmax(-1), State(state.fixed, caches)
+
+    def layers(self) -> list[DecoderBlock]:
+        """The blocks, first to last."""
+        return cast(list[DecoderBlock], list(self.blocks))
 
     def _embed(self, tokens: Tensor, first: int) -> Tensor:
         x = self.embedding(tokens)

@@ -66,4 +66,5 @@ class TransformerDecoder(nn.Module):
 
     def _look_at(self, encoded: Tensor, lengths: Tensor | None) -> tuple[list, Tensor | None]:
         encoded = mask_padding(encoded, lengths)
-        return [block.cross.project(encoded) for block in self.tokens.blocks], memory_mask(lengths, encoded)
+        memories = [block.look_at(encoded) for block in self.tokens.layers()]
+        return memories, memory_mask(lengths, encoded)

@@ -44,8 +44,15 @@ class ConformerConvolution(nn.Module):
         self.gated = HyperLinear(2 * size, input_size=size, algebra=kind.name)
         # The batch norm takes the mean away, and with it any bias.
         has_bias = normalization != "batchnorm"
-        each = {"input_size": size, "groups": size, "init_criterion": "he"}  # fans of one number, not of all
-        self.depthwise = HyperConv1d(size, kernel_size, bias=has_bias, algebra=kind.name, **each)
+        self.depthwise = HyperConv1d(
+            size,
+            kernel_size,
+            input_size=size,
+            groups=size,
+            bias=has_bias,
+            init_criterion="he",  # counts what one number sees, not what all give
+            algebra=kind.name,
+        )
         self.norm = _find_norm(normalization, kind.name)(input_size=size)
         self.output = HyperLinear(size, input_size=size, algebra=kind.name)
 

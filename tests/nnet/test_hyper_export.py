@@ -21,6 +21,9 @@ from speechkit.nnet import (
     CLayerNorm,
     CLinear,
     CMultiheadAttention,
+    ConformerConvolution,
+    ConvSubsampling,
+    FeedForward,
     GlobalAveragePool,
     HyperBatchNorm,
     HyperPooling1d,
@@ -33,8 +36,10 @@ from speechkit.nnet import (
     QLayerNorm,
     QLiGRU,
     QLinear,
+    QMultiheadAttention,
     QPooling2d,
     Sequential,
+    SinusoidalPositions,
     STRFConv2d,
 )
 
@@ -109,9 +114,21 @@ CONVOLVED = {
         frame=partial(QLayerNorm, eps=0.1),
     ),
 }
+ATTENDING = {
+    "conformer": partial(
+        Sequential,
+        (None, None, 12, 4),
+        subsampling=partial(ConvSubsampling, 4, 2, algebra="quaternion"),
+        positions=SinusoidalPositions,
+        relative=partial(QMultiheadAttention, 2, positions="relative"),
+        convolution=partial(ConformerConvolution, 3, algebra="quaternion"),
+        rotary=partial(QMultiheadAttention, 2, positions="rotary", causal=True),
+        feed_forward=partial(FeedForward, 6, algebra="quaternion"),
+    ),
+}
 # Written in every `make test`; the others take a minute more.
 OFTEN = ("complex lstm", "quaternion ligru", "strf")
-EVERY = ONE_GRAPH | RECURRENT | CONVOLVED
+EVERY = ONE_GRAPH | RECURRENT | CONVOLVED | ATTENDING
 
 
 def inputs(net: Sequential, n_items: int, n_frames: int) -> Tensor:
