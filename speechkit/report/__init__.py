@@ -17,6 +17,7 @@ from speechkit.report.formats import (
 from speechkit.report.log_csv import write_log_csv
 from speechkit.report.run import Run, read_run
 from speechkit.report.schemas import SCHEMA
+from speechkit.report.timed_text import Span, format_ctm, format_textgrid, join_words
 from speechkit.report.write import choose_worst, summarize, write_report
 
 __all__ = [
@@ -40,4 +41,8 @@ __all__ = [
     "write_log_csv",
     "write_records",
     "write_report",
+    "Span",
+    "format_ctm",
+    "format_textgrid",
+    "join_words",
 ]

@@ -1,0 +1,143 @@
+"""Alignments as files that other programs read: NIST's CTM, and TextGrid for Praat."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from speechkit.errors import UserError
+
+SPACE = "<space>"  # names the token " " where fields stand between blanks
+DECIMALS = 4  # of seconds
+
+
+class Span(NamedTuple):
+    """A label, its frames from `start` up to, not including, `end`, and their mean log-probability if known."""
+
+    label: str
+    start: int
+    end: int
+    log_prob: float | None = None
+
+
+def join_words(spans: Sequence[Span], separator: str = " ", begin: str = "\u2581") -> list[Span]:
+    """Words of an utterance's tokens: characters with separators between, or pieces that mark their begin.
+
+    A word lasts from its first token to its last; its log-probability is the mean over its tokens' frames.
+
+    >>> join_words([Span("a", 2, 3), Span("t", 5, 6), Span(" ", 6, 7), Span("e", 9, 12)])
+    [Span(label='at', start=2, end=6, log_prob=None), Span(label='e', start=9, end=12, log_prob=None)]
+    >>> join_words([Span("\u2581th", 0, 2, -1.0), Span("e", 2, 3, -4.0)])
+    [Span(label='the', start=0, end=3, log_prob=-2.0)]
+    """
+    words: list[list[Span]] = [[]]
+    for span in spans:
+        if span.label == separator:
+            words.append([])
+        elif span.label.startswith(begin):
+            words.append([span._replace(label=span.label.removeprefix(begin))])
+        else:
+            words[-1].append(span)
+    joined = [_join(word) for word in words if word]
+    return [word for word in joined if word.label]
+
+
+def _join(tokens: Sequence[Span]) -> Span:
+    counts = [token.end - token.start for token in tokens]
+    known = [token.log_prob for token in tokens if token.log_prob is not None]
+    mean = None
+    if len(known) == len(tokens) and sum(counts):
+        mean = sum(n * log_prob for n, log_prob in zip(counts, known, strict=True)) / sum(counts)
+    return Span("".join(token.label for token in tokens), tokens[0].start, tokens[-1].end, mean)
+
+
+def format_ctm(utterances: Mapping[str, Sequence[Span]], frame_seconds: float, channel: str = "1") -> str:
+    """A line a word or token: utterance, channel, start and duration in seconds, label, confidence if known.
+
+    utterances: spans by the utterance's id. frame_seconds: from one frame to the next. The label " " is
+    written <space>; others with blanks, which a reader would take apart, are a UserError. The confidence is
+    the geometric mean of the frames' probabilities.
+
+    >>> print(format_ctm({"a-1": [Span("yes", 2, 12, 0.0)]}, 0.04), end="")
+    a-1 1 0.0800 0.4000 yes 1.0000
+    """
+    lines = []
+    for utterance, spans in utterances.items():
+        if utterance.startswith(";;"):
+            raise UserError(f"an utterance {utterance!r}", expected="another begin: ;; is that of comments")
+        _check(spans, frame_seconds, utterance)
+        for label, start, end, log_prob in spans:
+            begins, ends = (round(frame * frame_seconds, DECIMALS) for frame in (start, end))
+            fields = [_one_word(utterance), channel, _seconds(begins), _seconds(ends - begins)]
+            fields += [_one_word(label)] + ([] if log_prob is None else [f"{math.exp(log_prob):.4f}"])
+            lines.append(" ".join(fields) + "\n")
+    return "".join(lines)
+
+
+def format_textgrid(tiers: Mapping[str, Sequence[Span]], frame_seconds: float, n_frames: int) -> str:
+    """A TextGrid of an utterance, in Praat's long format: tiers of intervals by name, say words and tokens.
+
+    frame_seconds: from one frame to the next; n_frames: of the utterance, at least 1. Where no span is, an
+    interval is empty.
+
+    >>> lines = format_textgrid({"words": [Span("yes", 2, 12)]}, 0.04, 15).splitlines()
+    >>> [line.strip() for line in lines if "text" in line]
+    ['text = ""', 'text = "yes"', 'text = ""']
+    """
+    if n_frames < 1:
+        raise UserError(f"an utterance of {n_frames} frames", expected="at least one")
+    end = _seconds(n_frames * frame_seconds)
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}"]
+    lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
+    for number, (name, spans) in enumerate(tiers.items(), start=1):
+        _check(spans, frame_seconds, name, n_frames)
+        intervals = _fill_gaps(spans, n_frames)
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f"        name = {_quote(name)}"]
+        lines += ["        xmin = 0", f"        xmax = {end}", f"        intervals: size = {len(intervals)}"]
+        for place, span in enumerate(intervals, start=1):
+            lines += [
+                f"        intervals [{place}]:",
+                f"            xmin = {_seconds(span.start * frame_seconds)}",
+                f"            xmax = {_seconds(span.end * frame_seconds)}",
+                f"            text = {_quote(span.label)}",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _fill_gaps(spans: Sequence[Span], n_frames: int) -> list[Span]:
+    filled, at = [], 0
+    for span in spans:
+        filled += [Span("", at, span.start)] if span.start > at else []
+        filled.append(span)
+        at = span.end
+    return filled + ([Span("", at, n_frames)] if at < n_frames else [])
+
+
+def _check(spans: Sequence[Span], frame_seconds: float, key: str, n_frames: float = math.inf) -> None:
+    """Spans in order, each of a frame or more."""
+    if not 0 < frame_seconds < math.inf:
+        raise UserError(
+            f"frames of {frame_seconds} seconds", expected="a number above 0", key="frame_seconds"
+        )
+    at = 0
+    for span in spans:
+        if not at <= span.start < span.end <= n_frames:
+            found = f"{span.label!r} in frames {span.start} to {span.end}"
+            raise UserError(found, expected=f"spans in order, within frames {at} to {n_frames}", key=key)
+        at = span.end
+
+
+def _seconds(time: float) -> str:
+    return f"{time:.{DECIMALS}f}"
+
+
+def _one_word(label: str) -> str:
+    if label == " ":
+        return SPACE
+    if not re.fullmatch(r"\S+", label):
+        raise UserError(f"{label!r} in a CTM file", expected="a name without blanks")
+    return label
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
