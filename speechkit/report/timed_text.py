@@ -12,7 +12,7 @@ DECIMALS = 4  # of seconds
 
 
 class Span(NamedTuple):
-    """A label, its frames from `start` up to, not including, `end`, and their mean log-probability if known."""
+    """A label, its frames from `start` up to, not including, `end`, and their mean log-probability or None."""
 
     label: str
     start: int
@@ -43,11 +43,10 @@ def join_words(spans: Sequence[Span], separator: str = " ", begin: str = "\u2581
 
 
 def _join(tokens: Sequence[Span]) -> Span:
-    counts = [token.end - token.start for token in tokens]
-    known = [token.log_prob for token in tokens if token.log_prob is not None]
+    weighted = [(end - start, log_prob) for _, start, end, log_prob in tokens if log_prob is not None]
     mean = None
-    if len(known) == len(tokens) and sum(counts):
-        mean = sum(n * log_prob for n, log_prob in zip(counts, known, strict=True)) / sum(counts)
+    if len(weighted) == len(tokens):
+        mean = sum(n * log_prob for n, log_prob in weighted) / sum(n for n, _ in weighted)
     return Span("".join(token.label for token in tokens), tokens[0].start, tokens[-1].end, mean)
 
 
