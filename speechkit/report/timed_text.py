@@ -12,7 +12,7 @@ DECIMALS = 4  # of seconds
 
 
 class Span(NamedTuple):
-    """A label, its frames from `start` up to, not including, `end`, and their mean log-probability or None."""
+    """A label, its frames from `start` up to, not including, `end`, and their mean log-probability."""
 
     label: str
     start: int
@@ -46,7 +46,7 @@ def _join(tokens: Sequence[Span]) -> Span:
     weighted = [(end - start, log_prob) for _, start, end, log_prob in tokens if log_prob is not None]
     mean = None
     if len(weighted) == len(tokens):
-        mean = sum(n * log_prob for n, log_prob in weighted) / sum(n for n, _ in weighted)
+        mean = sum(n * log_prob for n, log_prob in weighted) / max(1, sum(n for n, _ in weighted))
     return Span("".join(token.label for token in tokens), tokens[0].start, tokens[-1].end, mean)
 
 
