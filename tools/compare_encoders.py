@@ -2,12 +2,13 @@
 
     python tools/compare_encoders.py FOLDER --data_folder DATA [--seeds 1 2 3] [--encoders real complex ...]
 
-The encoders are the pieces in `configs/encoders/`; the recipe's YAML is changed in its one include line. Runs
-that have ended are not trained again, one that was stopped goes on. Reports and figures are written below
-`results/encoders/` of the recipe; `tools/write_tables.py` makes the table of them.
+The encoders are the pieces in `configs/encoders/`, and `strf-frozen`, the control whose filters stay at their
+start; the recipe's YAML is changed in its one include line. Runs that have ended are not trained again, one
+that was stopped goes on. Reports and figures are written below `results/encoders/` of the recipe;
+`tools/write_tables.py` makes the table of them.
 
 Accuracy is over all seeds, its interval over speakers. The difference from the first encoder is paired, clip
-by clip, with an interval over speakers of its own.
+by clip, with an interval over speakers of its own; so is that of a control from what it controls.
 """
 
 import argparse
@@ -25,7 +26,11 @@ from speechkit.report.run import Run
 from speechkit.stats import Interval, bootstrap_mean, bootstrap_ratio
 
 PROJECT = Path(__file__).resolve().parents[1]
+ENCODERS = ["real", "complex", "quaternion", "strf"]
 RECIPE = PROJECT / "recipes" / "SpeechCommands" / "kws"
+# Encoders that are a piece with other values: name -> piece, overrides.
+CONTROLS = {"strf-frozen": ("strf", ["--encoder.front.trainable", "False"])}
+Shares = dict[tuple[str, str], float]
 INCLUDE = re.compile(r"(?<=!include:)\S*configs/encoders/\w+\.yaml")
 
 
@@ -49,46 +54,52 @@ def train(variant: Path, folder: Path, seed: int, arguments: list[str]) -> None:
 
 
 def compare(runs: dict[str, list[Run]]) -> list[dict[str, Any]]:
-    """A row an encoder, of its runs' records; differences are from the first."""
-    shares = {encoder: count_correct(each) for encoder, each in runs.items()}
+    """A row an encoder, of its runs' records; differences are from the first, a control's from its twin."""
+    shares = {encoder: share_correct(each) for encoder, each in runs.items()}
     first = next(iter(shares))
-    return [describe(encoder, each, shares[encoder], shares[first]) for encoder, each in runs.items()]
+    rows = []
+    for encoder, each in runs.items():
+        row = describe(encoder, each, shares[encoder])
+        row["difference,_points"] = "" if encoder == first else differ(shares[encoder], shares[first])
+        twin, _ = CONTROLS.get(encoder, ("", []))
+        row["from_its_twin,_points"] = differ(shares[encoder], shares[twin]) if twin in shares else ""
+        rows.append(row)
+    return rows
 
 
-def count_correct(runs: list[Run]) -> dict[tuple[str, str], int]:
-    """How many of the runs labelled a clip right, by its id and speaker."""
-    counts: dict[tuple[str, str], int] = {}
+def share_correct(runs: list[Run]) -> Shares:
+    """The share of the runs that labelled a clip right, by its id and speaker."""
+    shares: Shares = {}
     for run in runs:
         for record in run.predictions["test"]:
-            key = (record["id"], record["speaker"])
-            counts[key] = counts.get(key, 0) + record["counts"]["correct"]
-    return counts
+            clip = (record["id"], record["speaker"])
+            shares[clip] = shares.get(clip, 0.0) + record["counts"]["correct"] / len(runs)
+    return shares
 
 
-def describe(
-    encoder: str, runs: list[Run], correct: dict[tuple[str, str], int], baseline: dict[tuple[str, str], int]
-) -> dict[str, Any]:
+def describe(encoder: str, runs: list[Run], shares: Shares) -> dict[str, Any]:
     """Figures of one encoder over its seeds."""
-    clips, n_seeds = sorted(correct), len(runs)
-    speakers = [speaker for _, speaker in clips]
-    accuracy = bootstrap_ratio([correct[clip] for clip in clips], [n_seeds] * len(clips), groups=speakers)
-    differences = [(correct[clip] - baseline[clip]) / n_seeds for clip in clips]
+    speakers = [speaker for _, speaker in shares]
+    accuracy = bootstrap_ratio(list(shares.values()), [1] * len(shares), groups=speakers)
     reports = [report.read_json(run.folder / "report.json", "report") for run in runs]
     epochs = [line["train_seconds"] for run in runs for line in run.epochs]
-    is_first = correct is baseline
-    difference = "" if is_first else in_percent(bootstrap_mean(differences, groups=speakers))
     return {
         "encoder": encoder,
         "parameters": f"{reports[0]['parameters']:,}",
         "accuracy,_%": in_percent(accuracy),
         "by_seed": ", ".join(f"{each['metrics']['accuracy']['value']:.1f}" for each in reports),
-        "difference,_points": difference,
         "seconds_an_epoch": f"{statistics.median(epochs):.1f}",
         "epochs": reports[0]["n_epochs"],
-        "test_clips": len(clips),
+        "test_clips": len(shares),
         "speakers": len(set(speakers)),
         "commit": describe_commit(reports[0]["commit"]),
     }
+
+
+def differ(shares: Shares, baseline: Shares) -> str:
+    """The mean difference over clips, in points, with its interval over speakers."""
+    differences = [shares[clip] - baseline[clip] for clip in shares]
+    return in_percent(bootstrap_mean(differences, groups=[speaker for _, speaker in shares]))
 
 
 def in_percent(interval: Interval) -> str:
@@ -115,17 +126,17 @@ def publish(runs: dict[str, list[Run]], folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--encoders", nargs="+", default=["real", "complex", "quaternion", "strf"])
+    parser.add_argument("--encoders", nargs="+", default=ENCODERS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--results", type=Path, default=RECIPE / "results" / "encoders")
     options, arguments = parser.parse_known_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    variants = {encoder: write_variant(encoder, options.folder) for encoder in options.encoders}
-    runs: dict[str, list[Run]] = {encoder: [] for encoder in variants}
+    runs: dict[str, list[Run]] = {encoder: [] for encoder in options.encoders}
     for seed in options.seeds:  # all encoders of a seed side by side, so that the machine's moods are shared
-        for encoder, variant in variants.items():
-            folder = options.folder / f"{encoder}-seed{seed}"
-            train(variant.resolve(), folder.resolve(), seed, arguments)
+        for encoder in options.encoders:
+            piece, overrides = CONTROLS.get(encoder, (encoder, []))
+            variant, folder = write_variant(piece, options.folder), options.folder / f"{encoder}-seed{seed}"
+            train(variant.resolve(), folder.resolve(), seed, [*arguments, *overrides])
             runs[encoder].append(report.read_run(folder))
     publish(runs, options.results)  # all at once: new files would make the next run's commit "with changes"
 

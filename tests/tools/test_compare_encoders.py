@@ -55,6 +55,17 @@ def test_differences_are_paired(tool, reports, tmp_path):
     assert (real["speakers"], real["test_clips"], real["parameters"]) == (20, 40, "1,234")
 
 
+def test_a_control_differs_from_its_twin(tool, reports, tmp_path):
+    correct = [clip % 3 > 0 for clip in range(30)]
+    wrong_at = [correct[clip] and clip % 5 > 0 for clip in range(30)]
+    runs = {"real": [make_run(tmp_path, correct)], "strf": [make_run(tmp_path, correct)]}
+    runs["strf-frozen"] = [make_run(tmp_path, wrong_at)]
+    rows = tool.compare(runs)
+    assert [row["from_its_twin,_points"] for row in rows[:2]] == ["", ""]
+    assert rows[2]["from_its_twin,_points"] == rows[2]["difference,_points"]
+    assert rows[2]["from_its_twin,_points"].startswith("-13.3 [-")
+
+
 def test_the_recipe_is_changed_in_one_line(tool, tmp_path):
     text = (PROJECT / "recipes/SpeechCommands/kws/hparams/encoders.yaml").read_text().splitlines()
     variant = tool.write_variant("quaternion", tmp_path).read_text().splitlines()
