@@ -12,6 +12,7 @@ from speechkit.nnet.hyper_weight import HyperWeight, algebra_of, check_init, cou
 from speechkit.nnet.recurrent import State, run_layers
 from speechkit.nnet.sizes import check_positive, check_probability, check_width
 from speechkit.ops.algebra import Algebra
+from speechkit.ops.exporting import is_exporting
 from speechkit.ops.scanned import scan_kernel
 
 # B batch, T frames, n parts, I inputs and H hidden units in numbers, L layers, D directions, G gates
@@ -63,7 +64,7 @@ class HyperKernel(nn.Module):
     def forward(self, x: Tensor | PackedSequence) -> tuple[Tensor, State]:
         """The real matrices are built once a call, whatever the number of frames."""
         weights = self.weights()
-        if torch.compiler.is_exporting() and isinstance(x, Tensor):
+        if is_exporting() and isinstance(x, Tensor):
             return scan_kernel(self.cell, x, weights)
         if isinstance(x, Tensor):
             return self.run(x, weights, self.zeros(x, len(x)))
@@ -86,6 +87,7 @@ class HyperKernel(nn.Module):
         zeros = x.new_zeros(1, n_items, self.n_hidden)
         return (zeros, zeros) if self.cell == "lstm" else zeros
 
+    @torch.compiler.disable  # its graphs would lose the gradients of torch's kernels
     def run(
         self, x: Tensor, weights: list[Tensor], state: State, sizes: Tensor | None = None
     ) -> tuple[Tensor, State]:

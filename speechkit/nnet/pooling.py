@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from speechkit.errors import UserError
 from speechkit.nnet.sizes import check_positive, pair_of
+from speechkit.ops.exporting import is_exporting
 from speechkit.ops.lengths import conv_output_lengths, mask_padding, padding_amounts
 
 # B batch, T frames, F bands, C channels
@@ -135,7 +136,7 @@ def windowed_frames(x: Tensor, size: int, stride: int) -> Tensor:
 
     Else torch would hold it to lengths with the same remainder as the one it was written with.
     """
-    if not torch.compiler.is_exporting():
+    if not is_exporting():
         return x
     n_frames = (x.shape[1] - size) // stride * stride + size
     return x.index_select(1, torch.arange(n_frames, device=x.device))  # a view's strides would say as much

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from speechkit.nnet.sizes import check_positive, check_probability, check_width, input_size_of
+from speechkit.ops.exporting import is_exporting
 from speechkit.ops.lengths import is_padded, reverse_padded
 from speechkit.ops.scanned import scan_kernel
 
@@ -120,7 +121,7 @@ def run_layers(
 
 
 def _run_kernel(kernel: nn.Module, x: Tensor) -> tuple[Tensor, State]:
-    if torch.compiler.is_exporting() and isinstance(kernel, nn.RNNBase):
+    if is_exporting() and isinstance(kernel, nn.RNNBase):
         return scan_kernel(kernel.mode.lower().removesuffix("_tanh"), x, list(kernel.parameters()))
     return kernel(x)
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from speechkit.errors import UserError
 from speechkit.nnet.sizes import check_positive, pair_of
+from speechkit.ops.exporting import is_exporting
 from speechkit.ops.filtering import filter_spectra
 from speechkit.ops.lengths import conv_output_lengths, mask_padding, padding_amounts
 
@@ -242,7 +243,7 @@ class STRFConv2d(nn.Module):
             return self.route
         is_large = math.prod(self.kernel_size) >= SMALLEST_FOR_FOURIER
         # Exported graphs hold no complex numbers.
-        return "fourier" if is_large and not torch.compiler.is_exporting() else "dense"
+        return "fourier" if is_large and not is_exporting() else "dense"
 
 
 def _check_one_of(name: str, value: str, expected: Sequence[str] | dict) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from speechkit.ops.exporting import is_exporting
 from speechkit.ops.scanned import scan_states
 
 # T frames, D directions, B batch, n parts, H hidden numbers
@@ -29,7 +30,7 @@ def ligru_states(
     >>> ligru_states([torch.tensor([[[0.0, 4.0]]])], torch.zeros(1, 2, 1))[0].item()
     2.0
     """
-    if torch.compiler.is_exporting():
+    if is_exporting():
         return _scan(inputs, weight, mask, n_parts)
     if inputs[0].shape[1] == 0:
         return [each.new_zeros(*each.shape[:2], weight.shape[2]) for each in inputs]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from speechkit.ops.exporting import is_exporting
+
 # n parts
 
 
@@ -24,7 +26,7 @@ def whitening_matrix(covariance: Tensor, eps: float = 1e-5) -> Tensor:
         matrix = v.rsqrt()
     elif n == 2:
         matrix = _inverse_root(v)
-    elif torch.compiler.is_exporting():
+    elif is_exporting():
         matrix = _inverse_factor(v)
     else:
         factor, _ = torch.linalg.cholesky_ex(v)  # does not wait for an accelerator to tell of success

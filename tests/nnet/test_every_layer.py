@@ -277,3 +277,25 @@ def test_copies_and_state_dicts_compute_the_same(name):
     other.load_state_dict(net.state_dict())
     torch.testing.assert_close(other(x, lengths), net(x, lengths), rtol=0, atol=0)
     torch.testing.assert_close(copy.deepcopy(net)(x, lengths), net(x, lengths), rtol=0, atol=0)
+
+
+COMPILED_OFTEN = ("conv", "hyper lstm complex", "hyper ligru complex", "hyper batch norm quaternion", "strf")
+
+
+def as_compiled(name):
+    """A graph for each layer, with its backward pass: a few of them in every `make test`."""
+    return pytest.param(name, marks=pytest.mark.integration if name in COMPILED_OFTEN else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", map(as_compiled, CASES))
+def test_compiled_layers_compute_and_learn_the_same(name):
+    torch.compiler.reset()
+    shape, factory = CASES[name]
+    net = build(shape, factory)
+    x = torch.randn(3, 9, *shape[2:])
+    sides = []
+    for layer in (net, torch.compile(net, backend="aot_eager")):
+        y = layer(x)
+        weights = [each for each in net.parameters() if each.requires_grad]
+        sides.append((y, torch.autograd.grad(y.square().sum(), weights, allow_unused=True)))
+    torch.testing.assert_close(*sides, rtol=1e-4, atol=1e-5)
