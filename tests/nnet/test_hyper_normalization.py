@@ -163,6 +163,22 @@ def test_gradients_are_those_of_differences(layer):
     assert torch.autograd.gradcheck(lambda x: layer(x, *lengths)[0], x)
 
 
+@pytest.mark.parametrize("layer", [CBatchNorm, QBatchNorm, CLayerNorm, QLayerNorm])
+def test_the_learned_symmetric_matrix_and_shift_come_after_the_whitening(layer):
+    layer = layer(input_size=7).double()
+    n = layer.algebra.n_parts
+    x = correlated(n, 3, 40, 7)
+    white = split_parts(layer(x), layer.algebra)
+    nn.init.normal_(layer.affine.weight), nn.init.normal_(layer.affine.bias)
+    got = split_parts(layer(x), layer.algebra)
+    rows, columns = torch.tril_indices(n, n)
+    for number in range(7):
+        matrix = torch.zeros(n, n, dtype=torch.float64)
+        matrix[rows, columns] = matrix[columns, rows] = layer.affine.weight[:, number].detach()
+        expected = white[..., number] @ matrix.T + layer.affine.bias[:, number]
+        torch.testing.assert_close(got[..., number], expected)
+
+
 @pytest.mark.parametrize("algebra", ALGEBRAS)
 def test_layer_norm_whitens_within_each_frame(algebra):
     n = find_algebra(algebra).n_parts
