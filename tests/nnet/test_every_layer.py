@@ -291,11 +291,11 @@ def as_compiled(name):
 def test_compiled_layers_compute_and_learn_the_same(name):
     torch.compiler.reset()
     shape, factory = CASES[name]
-    net = build(shape, factory)
-    x = torch.randn(3, 9, *shape[2:])
+    net = build(shape, factory).double()
+    x = torch.randn(3, 9, *shape[2:], dtype=torch.float64)
     sides = []
     for layer in (net, torch.compile(net, backend="aot_eager")):
         y = layer(x)
         weights = [each for each in net.parameters() if each.requires_grad]
         sides.append((y, torch.autograd.grad(y.square().sum(), weights, allow_unused=True)))
-    torch.testing.assert_close(*sides, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(*sides, rtol=1e-6, atol=1e-9)
