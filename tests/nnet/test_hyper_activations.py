@@ -99,8 +99,8 @@ def test_max_pooling_equals_a_loop_that_keeps_the_longest_number(algebra):
 def test_zeros_of_same_padding_never_win():
     """Valid windows over the numbers with zeros around them, the shortest of all."""
     x = numbers(3, 7, 5, 8)
-    same, valid = (QPooling2d("max", (3, 2), (2, 1), padding=each) for each in ("same", "valid"))
-    assert torch.equal(same(x), valid(torch.nn.functional.pad(x, (0, 0, 0, 1, 1, 1))))
+    same, valid = (QPooling2d("max", 3, (2, 1), padding=each) for each in ("same", "valid"))
+    assert torch.equal(same(x), valid(torch.nn.functional.pad(x, (0, 0, 1, 1, 1, 1))))
 
 
 def test_pooling_in_one_dimension_is_that_of_one_band():
