@@ -14,7 +14,7 @@ from speechkit.data.corpus import (
 )
 from speechkit.data.csv_table import read_table
 from speechkit.data.download import run_download
-from speechkit.data.lexicon import LexiconTokenizer, read_lexicon
+from speechkit.data.lexicon import LexiconTokenizer
 from speechkit.data.librispeech_synthesis import synthesize_librispeech
 from speechkit.data.manifest import read_cuts, write_cuts
 from speechkit.data.own import prepare_folder, prepare_table, prepare_transcripts
@@ -69,7 +69,6 @@ __all__ = [
     "read_clips",
     "read_cuts",
     "read_infos",
-    "read_lexicon",
     "read_speech_commands_lists",
     "read_table",
     "run_download",

@@ -130,6 +130,11 @@ class CutBatches:
         """Of what the sequence of batches depends on, and of the texts; not of where the audio lies."""
         return self._open().digest()
 
+    def texts(self) -> Iterator[str]:
+        """The text of each cut, in the manifest's order, for a tokenizer to learn; no audio is read."""
+        table = self._open()
+        return (_text(open_line(table.line(number))) for number in table.order())
+
     def iterate(self, seed: int, epoch: int, skip: int = 0, share: Share = ALL) -> Iterator[Batch]:
         """The batches of an epoch, from number `skip` on; those before cost no reading of audio.
 
@@ -259,13 +264,17 @@ def _collate(read: list[tuple[Cut, np.ndarray]], skipped: list[Skipped]) -> Batc
         ids=[cut.id for cut in cuts],
         waveforms=waveforms,
         lengths=lengths,
-        texts=[" ".join(s.text for s in cut.supervisions if s.text) for cut in cuts],
+        texts=[_text(cut) for cut in cuts],
         speakers=[next((s.speaker for s in cut.supervisions if s.speaker), "") for cut in cuts],
         groups=[_group(cut) for cut in cuts],
         seconds=[float(cut.duration) for cut in cuts],
         paths=[_path(cut) for cut in cuts],
         skipped=skipped,
     )
+
+
+def _text(cut: Cut) -> str:
+    return " ".join(supervision.text for supervision in cut.supervisions if supervision.text)
 
 
 def _group(cut: Cut) -> str:

@@ -37,6 +37,8 @@ class NGramScorer:
     made once a context, and kept.
     """
 
+    may_rise = False
+
     def __init__(self, arpa_file: str, tokenizer: Symbols) -> None:
         self.arpa_file, self.tokenizer = arpa_file, tokenizer
         self._model: NGramModel | None = None
@@ -93,9 +95,9 @@ class NGramScorer:
             row = self._row(model, context[1:]) + model.backoffs.get(context, 0.0)
         else:
             row = torch.full((len(self._names),), model.score(UNKNOWN) - math.log(self._count_unknown(model)))
-        for word, score in model.successors.get(context, {}).items():
-            if word in self._numbers:
-                row[self._numbers[word]] = score
+        listed = model.successors.get(context, {})
+        words = [word for word in listed if word in self._numbers]
+        row[[self._numbers[word] for word in words]] = torch.tensor([listed[word] for word in words])
         return row
 
     def _count_unknown(self, model: NGramModel) -> int:

@@ -1,15 +1,14 @@
 """N-best lists in another order, by scores that a search could not afford."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from speechkit.decoding.hypothesis import Hypothesis
+from speechkit.decoding.scorers import Step
 from speechkit.ops.search_state import State
 
 BOUNDARY = 0
-Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
 def rescore(

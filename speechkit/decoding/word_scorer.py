@@ -58,6 +58,11 @@ class WordNGramScorer:
         self._words: _Words | None = None
 
     @property
+    def may_rise(self) -> bool:
+        """Whether a score may be above 0, as a search must know (`Scorer.may_rise`)."""
+        return self.look_ahead or self.unknown > 0
+
+    @property
     def model(self) -> NGramModel:
         """The file's."""
         return self._ready().model

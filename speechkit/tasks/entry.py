@@ -202,5 +202,8 @@ class _FirstBatches:
     def n_cuts(self) -> int:
         return self._data.n_cuts()
 
+    def texts(self) -> Any:
+        return self._data.texts()
+
     def digest(self) -> str:
         return self._data.digest()

@@ -149,6 +149,8 @@ def test_a_recipe_cannot_stand_in_for_speechkit(scene):
                                   "speechkit.losses.cross_entropy", "speechkit.training.OneCycle",
                                   "speechkit.training.Plateau", "speechkit.training.WarmupDecay",
                                   "speechkit.data.CutBatches", "speechkit.data.Speed",
+                                  "speechkit.data.SentencePieceTokenizer", "speechkit.data.LexiconTokenizer",
+                                  "speechkit.data.CharacterTokenizer", "speechkit.decoding.NGramScorer",
                                   "speechkit.data.speech_commands_labels"])  # fmt: skip
 def test_what_recipes_use_is_allowed(name):
     assert refusal_of_name(name, Sources()) == ""

@@ -13,7 +13,17 @@ import soundfile
 import torch
 from lhotse.dataset import DynamicBucketingSampler, SimpleCutSampler
 
-from speechkit.data import Batch, CutBatches, FixDuration, Noise, Speed, TimeShift
+from speechkit.data import (
+    Batch,
+    CutBatches,
+    FixDuration,
+    Noise,
+    Speed,
+    TimeShift,
+    read_cuts,
+    write_cuts,
+    write_shards,
+)
 from speechkit.errors import UserError
 from speechkit.ops.sharing import Share
 
@@ -279,3 +289,18 @@ def test_processes_share_the_batches_of_one(corpus, noise, n_workers):
     assert equal(together, alone)
     assert [batch.turn for batch in shares[0]] == [batch.turn for batch in shares[1]]
     assert sum(batch.turn.n_cuts for batch in shares[0]) == 23 - 3 * 3
+
+
+def test_texts_are_those_of_the_manifest_and_cost_no_audio(corpus, tmp_path, monkeypatch):
+    """Of a manifest and of its shards, in order; one text a cut, "" of a cut without."""
+    cuts = list(read_cuts(corpus))
+    cuts[3].supervisions = []
+    cuts[5].supervisions = [*cuts[5].supervisions, *cuts[6].supervisions]
+    write_cuts(cuts, corpus)
+    expected = [f"w{n}" for n in range(23)]
+    expected[3], expected[5] = "", "w5 w6"
+    write_shards(corpus, tmp_path / "shards", shard_size=4)
+    monkeypatch.setattr("speechkit.data.batches.load_waveform", None)
+    for manifest in (corpus, tmp_path / "shards"):
+        data = CutBatches(manifest, partial(SimpleCutSampler, max_cuts=3, shuffle=True), 16000)
+        assert list(data.texts()) == expected

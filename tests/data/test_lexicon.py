@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from speechkit.data import LexiconTokenizer, read_lexicon
+from speechkit.data import LexiconTokenizer
+from speechkit.data.lexicon import read_lexicon
 from speechkit.errors import UserError
 
 TEXT = """;;; a comment

@@ -1,14 +1,24 @@
 """N-gram models beside a search: every score against the model's own, sentence by sentence."""
 
 import math
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import ctc_loss
 
-from speechkit.decoding import Hypothesis, NGramScorer, WordNGramScorer, rescore, score_tokens
+from speechkit.decoding import (
+    CTCBeam,
+    Hypothesis,
+    NGramScorer,
+    Scorer,
+    WordNGramScorer,
+    rescore,
+    score_tokens,
+)
 from speechkit.decoding.arpa import format_arpa
 from speechkit.decoding.kneser_ney import train_kneser_ney
 from speechkit.errors import UserError
@@ -35,7 +45,7 @@ class Tokens:
         return tokens
 
 
-CHARACTERS = Tokens(*ALPHABET, "z")
+CHARACTERS = Tokens(*ALPHABET, "z", "y")
 PIECES = Tokens("n", " a", "nt", "t", " ", "a", " ne", "e", " an", b"\xc3", b"\xa9", "z")
 
 
@@ -74,7 +84,8 @@ def test_tokens_have_the_models_scores(scorers: dict, texts: list[str], order: i
     found = score_tokens(scorer.step, scorer.start(len(texts)), [CHARACTERS.encode(text) for text in texts])
     for text, score in zip(texts, found, strict=True):
         letters = ["<space>" if letter == " " else letter for letter in text]
-        assert score == pytest.approx(scorer.model.score_sentence(letters), rel=1e-5)
+        expected = scorer.model.score_sentence(letters) - math.log(2) * letters.count("z")  # half of <unk>
+        assert score == pytest.approx(expected, rel=1e-5)
 
 
 @settings(max_examples=20)
@@ -116,6 +127,15 @@ def test_looking_ahead_tells_at_once_where_no_word_can_come(scorers: dict) -> No
     assert lost < -1
 
 
+def test_looking_ahead_takes_the_best_word_that_begins_so(scorers: dict) -> None:
+    scorer = scorers["characters", 2, True]
+    log_probs, _ = scorer.step(torch.tensor([0]), scorer.start(1))
+    for letter in "atné":
+        words = [word for word in scorer.model.words if word[0] == letter]
+        best = max(scorer.model.score(word) for word in words)
+        assert log_probs[0, CHARACTERS.encode(letter)[0]].item() == pytest.approx(best, rel=1e-6)
+
+
 def test_states_may_be_reordered(scorers: dict) -> None:
     """As a beam search does."""
     order = torch.tensor([1, 1, 0])
@@ -128,6 +148,33 @@ def test_states_may_be_reordered(scorers: dict) -> None:
         expected, _ = scorer.step(more, state)
         found, _ = scorer.step(more[order], select_beams(state, order))
         torch.testing.assert_close(found, expected[order])
+
+
+@pytest.mark.parametrize("name", ["letters", "words", "words with look-ahead"])
+def test_a_beam_search_finds_the_best_of_all_texts(folder: Path, name: str) -> None:
+    """Of two utterances of 4 and 3 frames: every text of a, n and the blank, by CTC and the model."""
+    tokens = Tokens("a", "n", " ")
+    if name == "letters":
+        letters = [["<space>" if letter == " " else letter for letter in text] for text in ("an a", "na")]
+        (folder / "few").write_text("".join(format_arpa(train_kneser_ney(letters, 3))))
+        scorer = NGramScorer(f"{folder}/few", tokens)
+    else:
+        scorer = WordNGramScorer(f"{folder}/words2", tokens, look_ahead="look" in name)
+    assert scorer.may_rise == ("look" in name)
+    log_probs, lengths = torch.randn(2, 4, 4, dtype=torch.float64).log_softmax(-1), torch.tensor([4, 3])
+    parts = [Scorer(scorer.step, scorer.start(2), 0.7, scorer.may_rise)]
+    found = CTCBeam(beam_size=200, n_best=200)(log_probs, lengths, parts)
+    texts = [list(text) for n in range(5) for text in product([1, 2, 3], repeat=n)]
+    of_model = score_tokens(scorer.step, scorer.start(len(texts)), texts)
+    for row, length, hypotheses in zip(log_probs, lengths, found, strict=True):
+        expected = {}
+        for text, lm in zip(texts, of_model, strict=True):
+            target, n_tokens = torch.tensor([text], dtype=torch.int64), torch.tensor([len(text)])
+            ctc = -ctc_loss(row[:, None], target, length[None], n_tokens, reduction="sum").item()
+            if ctc > -math.inf:
+                expected[tuple(text)] = ctc + 0.7 * lm
+        assert {tuple(each.tokens): each.score for each in hypotheses} == pytest.approx(expected, rel=1e-5)
+        assert tuple(hypotheses[0].tokens) == max(expected, key=expected.__getitem__)
 
 
 def test_nothing_is_read_until_it_is_used(tmp_path: Path) -> None:
