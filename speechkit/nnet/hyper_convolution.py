@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechkit.nnet.hyper_weight import HyperWeight, algebra_of, check_init, count_numbers, multiply_by
+from speechkit.nnet.hyper_weight import HyperWeight, convolve, numbers_of
 from speechkit.nnet.sizes import check_width
 from speechkit.nnet.windows import (
     check_groups,
@@ -51,20 +51,13 @@ class HyperConv1d(nn.Module):
         algebra: str | None = None,
     ) -> None:
         super().__init__()
-        name = type(self).__name__
-        kind = algebra_of(self, algebra)
-        check_init(kind, (init_criterion, weight_init), (spinor, vector_scale), name)
+        name, init, rotates = type(self).__name__, (init_criterion, weight_init), (spinor, vector_scale)
+        kind, n_numbers = numbers_of(self, algebra, (input_shape, input_size), init, rotates)
         self.window = time_window(name, kernel_size, stride, dilation, padding)
-        n_numbers = count_numbers(kind, input_shape, input_size, layer=name)
         check_groups(name, groups, n_numbers, out_channels)
         self.input_size = n_numbers * kind.n_parts
-        self.weight = HyperWeight(
-            kind,
-            (out_channels, n_numbers // groups, kernel_size),
-            groups,
-            (init_criterion, weight_init),
-            (spinor, vector_scale),
-        )
+        shape = (out_channels, n_numbers // groups, kernel_size)
+        self.weight = HyperWeight(kind, shape, groups, init, rotates)
         self.bias = nn.Parameter(torch.zeros(kind.n_parts * out_channels)) if bias else None
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -75,11 +68,7 @@ class HyperConv1d(nn.Module):
 
     def _convolve(self, x: Tensor) -> Tensor:
         window = self.window
-        return multiply_by(
-            x,
-            self.weight,
-            lambda x, w, groups: F.conv1d(x, w, None, window.stride, 0, window.dilation, groups),
-        )
+        return convolve(x, self.weight, F.conv1d, ((window.stride,), (0,), (window.dilation,)))
 
     def output_frames(self, n_frames: int) -> int:
         """Frames made of `n_frames`."""
@@ -119,20 +108,13 @@ class HyperConv2d(nn.Module):
         algebra: str | None = None,
     ) -> None:
         super().__init__()
-        name = type(self).__name__
-        kind = algebra_of(self, algebra)
-        check_init(kind, (init_criterion, weight_init), (spinor, vector_scale), name)
+        name, init, rotates = type(self).__name__, (init_criterion, weight_init), (spinor, vector_scale)
+        kind, n_numbers = numbers_of(self, algebra, (input_shape, input_size), init, rotates)
         self.windows = time_and_frequency_windows(name, kernel_size, stride, dilation, padding)
-        n_numbers = count_numbers(kind, input_shape, input_size, layer=name)
         check_groups(name, groups, n_numbers, out_channels)
         self.input_size = n_numbers * kind.n_parts
-        self.weight = HyperWeight(
-            kind,
-            (out_channels, n_numbers // groups, *(window.size for window in self.windows)),
-            groups,
-            (init_criterion, weight_init),
-            (spinor, vector_scale),
-        )
+        shape = (out_channels, n_numbers // groups, *(window.size for window in self.windows))
+        self.weight = HyperWeight(kind, shape, groups, init, rotates)
         self.bias = nn.Parameter(torch.zeros(kind.n_parts * out_channels)) if bias else None
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -144,10 +126,7 @@ class HyperConv2d(nn.Module):
     def _convolve(self, x: Tensor) -> Tensor:
         time, frequency = self.windows
         stride, dilation = (time.stride, frequency.stride), (time.dilation, frequency.dilation)
-        zeros = own_zeros(time, frequency)
-        return multiply_by(
-            x, self.weight, lambda x, w, groups: F.conv2d(x, w, None, stride, zeros, dilation, groups)
-        )
+        return convolve(x, self.weight, F.conv2d, (stride, own_zeros(time, frequency), dilation))
 
     def output_frames(self, n_frames: int) -> int:
         """Frames made of `n_frames`."""

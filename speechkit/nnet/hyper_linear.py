@@ -4,15 +4,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from speechkit.nnet.hyper_weight import (
-    HyperWeight,
-    algebra_of,
-    check_init,
-    count_numbers,
-    multiply_bilinearly,
-)
+from speechkit.nnet.hyper_weight import HyperWeight, multiply, numbers_of
 from speechkit.nnet.sizes import check_positive, check_width
 
 
@@ -43,34 +36,17 @@ class HyperLinear(nn.Module):
         algebra: str | None = None,
     ) -> None:
         super().__init__()
-        name = type(self).__name__
-        check_positive(name, n_neurons=n_neurons)
-        kind = algebra_of(self, algebra)
-        check_init(kind, (init_criterion, weight_init), (spinor, vector_scale), name)
-        n_numbers = count_numbers(kind, input_shape, input_size, layer=name)
+        check_positive(type(self).__name__, n_neurons=n_neurons)
+        init, rotates = (init_criterion, weight_init), (spinor, vector_scale)
+        kind, n_numbers = numbers_of(self, algebra, (input_shape, input_size), init, rotates)
         self.input_size = n_numbers * kind.n_parts
-        self.weight = HyperWeight(
-            kind,
-            (n_neurons, n_numbers),
-            init=(init_criterion, weight_init),
-            rotates=(spinor, vector_scale),
-        )
+        self.weight = HyperWeight(kind, (n_neurons, n_numbers), init=init, rotates=rotates)
         self.bias = nn.Parameter(torch.zeros(kind.n_parts * n_neurons)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n I) to (..., n n_neurons)."""
         check_width(x, self.input_size, type(self).__name__)
-        if not self.weight.prefers_bilinear():
-            return F.linear(x, self.weight.matrix(), self.bias)
-        y = multiply_bilinearly(x.reshape(-1, x.shape[-1]), self.weight, products_of_rows)
-        y = y.view(*x.shape[:-1], -1)
-        return y if self.bias is None else y + self.bias
-
-
-def products_of_rows(x: Tensor, weight: Tensor, groups: int) -> Tensor:
-    """(N, G I) times G matrices (G O, I), to (N, G O): one batched product."""
-    rows = x.unflatten(1, (groups, -1)).transpose(0, 1)
-    return torch.bmm(rows, weight.unflatten(0, (groups, -1)).transpose(1, 2)).transpose(0, 1).flatten(1)
+        return multiply(x, self.weight, self.bias)
 
 
 class CLinear(HyperLinear):

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from speechkit.nnet.hyper_initialization import hyper_init
-from speechkit.nnet.hyper_weight import HyperWeight, algebra_of, check_init, count_numbers
-from speechkit.nnet.recurrent import State, run_layers
-from speechkit.nnet.sizes import check_positive, check_probability, check_width
+from speechkit.nnet.hyper_weight import HyperWeight, numbers_of
+from speechkit.nnet.recurrent import State, check_recurrent, run_layers, stack_layers
+from speechkit.nnet.sizes import check_width
 from speechkit.ops.algebra import Algebra
 from speechkit.ops.exporting import is_exporting
 from speechkit.ops.scanned import scan_kernel
@@ -123,20 +123,15 @@ class _HyperRecurrent(nn.Module):
     ) -> None:
         super().__init__()
         name, init = type(self).__name__, (init_criterion, weight_init)
-        check_positive(name, hidden_size=hidden_size, num_layers=num_layers)
-        check_probability(name, dropout=dropout)
-        kind = algebra_of(self, algebra)
-        check_init(kind, init, (False, False), name)
-        n_numbers = count_numbers(kind, input_shape, input_size, layer=name)
+        check_recurrent(name, hidden_size, num_layers, dropout)
+        kind, n_numbers = numbers_of(self, algebra, (input_shape, input_size), init)
         self.input_size, self.n_parts = n_numbers * kind.n_parts, kind.n_parts
         self.dropout, self.return_hidden = dropout, return_hidden
-        n_directions = 2 if bidirectional else 1
-        widths = [n_numbers] + [hidden_size * n_directions] * (num_layers - 1)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                HyperKernel(self._cell, kind, (width, hidden_size), bias, init) for _ in range(n_directions)
-            )
-            for width in widths
+        self.layers = stack_layers(
+            lambda width: HyperKernel(self._cell, kind, (width, hidden_size), bias, init),
+            (n_numbers, hidden_size),
+            num_layers,
+            bidirectional,
         )
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, State]:

@@ -4,15 +4,18 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from speechkit.errors import UserError
 from speechkit.nnet.hyper_initialization import check_weight_init, hyper_init
 from speechkit.nnet.sizes import input_size_of
 from speechkit.ops.algebra import Algebra, block_matrix, find_algebra, rotation_matrix
+from speechkit.ops.bilinear import Window, convolve_numbers, multiply_rows
 
 # n parts, O outputs, I inputs, G groups, R rank; sizes count numbers
-# From this real width on, fewer and smaller products pay for the sums around them.
-BILINEAR_WIDTH = {"complex": 1024, "quaternion": 512}
+# From this real width on, fewer and smaller products pay for the sums around them: by
+# `tools/bench/layers.py routes`.
+BILINEAR_WIDTH = {"linear": {"complex": 512, "quaternion": 256}, "convolution": {"quaternion": 512}}
 
 
 class HyperWeight(nn.Module):
@@ -48,22 +51,24 @@ class HyperWeight(nn.Module):
         else:
             self.register_buffer("table", self.algebra.table.to(self.parts), persistent=False)
         self.left: Tensor
-        self.right: Tensor
-        self.combine: Tensor
-        for name in ("left", "right", "combine") if self.has_bilinear_route else ():
-            values = getattr(self.algebra.bilinear, name)
-            self.register_buffer(name, values.to(self.parts), persistent=False)
+        if self.algebra.bilinear is not None:
+            self.register_buffer("left", self.algebra.bilinear.left.to(self.parts), persistent=False)
 
-    @property
-    def has_bilinear_route(self) -> bool:
-        """Whether there is a decomposition of the product."""
-        return self.algebra.bilinear is not None and not self.is_spinor
+    def prefers_bilinear(self, x: Tensor) -> bool:
+        """Whether the layer is large enough for the bilinear route to be faster.
 
-    def prefers_bilinear(self) -> bool:
-        """Whether the layer is large enough for the bilinear route to be faster."""
+        Not for a graph, which has one product where it can, nor under autocast: sums of few digits lose them.
+        """
+        kind = "linear" if self.parts.dim() == 3 else "convolution"
+        width = BILINEAR_WIDTH[kind].get(self.algebra.name)
         n, n_out, n_in = self.parts.shape[:3]
-        width = BILINEAR_WIDTH.get(self.algebra.name)
-        return self.has_bilinear_route and width is not None and n * min(n_out, n_in) >= width
+        is_large = width is not None and n * min(n_out // self.groups, n_in) >= width
+        is_plain = not torch.compiler.is_compiling() and not torch.is_autocast_enabled(x.device.type)
+        return is_large and is_plain and not self.is_spinor
+
+    def combined(self) -> Tensor:
+        """What the bilinear route multiplies by, (R, O, I / G, *kernel)."""
+        return torch.einsum("rn,n...->r...", self.left, self.parts)
 
     def matrix(self) -> Tensor:
         """The real matrix (n O, n I / G, *kernel), the outputs of a group side by side."""
@@ -79,29 +84,24 @@ class HyperWeight(nn.Module):
         return to_groups(matrix, 0, (self.algebra.n_parts, self.groups))
 
 
-Product = Callable[[Tensor, Tensor, int], Tensor]
-
-
-def multiply_by_block(x: Tensor, weight: HyperWeight, product: Product) -> Tensor:
-    """(B, n I, ...) to (B, n O, ...): one real `product(x, matrix, groups)` with the whole matrix."""
-    n, groups = weight.algebra.n_parts, weight.groups
-    y = product(to_groups(x, 1, (n, groups)), weight.matrix(), groups)
+def convolve(x: Tensor, weight: HyperWeight, convolution: Callable[..., Tensor], window: Window) -> Tensor:
+    """(B, n I, ...) to (B, n O, ...) by the faster route; `convolution` is torch's."""
+    n, groups, bilinear = weight.algebra.n_parts, weight.groups, weight.algebra.bilinear
+    if bilinear is not None and weight.prefers_bilinear(x):
+        return convolve_numbers(x, weight.combined().flatten(0, 1), bilinear, groups, window)
+    y = convolution(to_groups(x, 1, (n, groups)), weight.matrix(), None, *window, groups)
     return to_groups(y, 1, (groups, n))
 
 
-def multiply_bilinearly(x: Tensor, weight: HyperWeight, product: Product) -> Tensor:
-    """As `multiply_by_block`, by R products of numbers' sums: combine ((left w) * (right x))."""
-    n, rank = weight.algebra.n_parts, len(weight.left)
-    weights = torch.einsum("rn,n...->r...", weight.left, weight.parts).flatten(0, 1)
-    sums = torch.einsum("rn,bn...->br...", weight.right.to(x), x.unflatten(1, (n, -1))).flatten(1, 2)
-    products = product(sums, weights, rank * weight.groups).unflatten(1, (rank, -1))
-    return torch.einsum("nr,br...->bn...", weight.combine.to(products), products).flatten(1, 2)
-
-
-def multiply_by(x: Tensor, weight: HyperWeight, product: Product) -> Tensor:
-    """(B, n I, ...) to (B, n O, ...) by the faster route."""
-    route = multiply_bilinearly if weight.prefers_bilinear() else multiply_by_block
-    return route(x, weight, product)
+def multiply(x: Tensor, weight: HyperWeight, bias: Tensor | None) -> Tensor:
+    """(..., n I) to (..., n O) by the faster route."""
+    bilinear = weight.algebra.bilinear
+    if bilinear is None or not weight.prefers_bilinear(x):
+        return F.linear(x, weight.matrix(), bias)
+    y = multiply_rows(x.reshape(-1, x.shape[-1]), weight.combined(), bilinear)
+    if bias is not None:
+        y += bias
+    return y.view(*x.shape[:-1], -1)
 
 
 def to_groups(x: Tensor, axis: int, sizes: tuple[int, int]) -> Tensor:
@@ -145,6 +145,22 @@ def count_numbers(
             expected=f"a multiple of {algebra.n_parts}, the parts side by side",
         )
     return width // algebra.n_parts
+
+
+def numbers_of(
+    layer: nn.Module,
+    algebra: str | None,
+    sizes: tuple[Sequence[int | None] | None, int | None],
+    init: tuple[str, str | None],
+    rotates: tuple[bool, bool] = (False, False),
+) -> tuple[Algebra, int]:
+    """The algebra of a layer with weights, and how many numbers its input holds.
+
+    `sizes` are its input_shape and input_size; the words for first values are checked too.
+    """
+    name, kind = type(layer).__name__, algebra_of(layer, algebra)
+    check_init(kind, init, rotates, name)
+    return kind, count_numbers(kind, *sizes, layer=name)
 
 
 def check_init(

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from speechkit.errors import UserError
 from speechkit.nnet.hyper_normalization import HyperBatchNorm, HyperLayerNorm
 from speechkit.nnet.hyper_recurrent import GateWeight
-from speechkit.nnet.hyper_weight import algebra_of, check_init, count_numbers
+from speechkit.nnet.hyper_weight import numbers_of
 from speechkit.nnet.normalization import BatchNorm, LayerNorm
-from speechkit.nnet.recurrent import join_directions
-from speechkit.nnet.sizes import check_positive, check_probability, check_width
+from speechkit.nnet.recurrent import check_recurrent, join_directions, stack_layers
+from speechkit.nnet.sizes import check_width
 from speechkit.ops.algebra import Algebra
 from speechkit.ops.lengths import reverse_padded
 from speechkit.ops.ligru import ligru_states
@@ -55,24 +55,19 @@ class HyperLiGRU(nn.Module):
     ) -> None:
         super().__init__()
         name, init = type(self).__name__, (init_criterion, weight_init)
-        check_positive(name, hidden_size=hidden_size, num_layers=num_layers)
-        check_probability(name, dropout=dropout)
-        kind = algebra_of(self, algebra)
-        check_init(kind, init, (False, False), name)
+        check_recurrent(name, hidden_size, num_layers, dropout)
+        kind, n_numbers = numbers_of(self, algebra, (input_shape, input_size), init)
         if normalization not in (None, *NORMALIZATIONS):
             raise UserError(
                 f"{name}: normalization is {normalization!r}", expected="batchnorm, layernorm or null"
             )
-        n_numbers = count_numbers(kind, input_shape, input_size, layer=name)
         self.input_size, self.n_parts = n_numbers * kind.n_parts, kind.n_parts
         self.dropout, self.return_hidden = dropout, return_hidden
-        n_directions = 2 if bidirectional else 1
-        widths = [n_numbers] + [hidden_size * n_directions] * (num_layers - 1)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                _LiGRUCell(kind, (width, hidden_size), normalization, bias, init) for _ in range(n_directions)
-            )
-            for width in widths
+        self.layers = stack_layers(
+            lambda width: _LiGRUCell(kind, (width, hidden_size), normalization, bias, init),
+            (n_numbers, hidden_size),
+            num_layers,
+            bidirectional,
         )
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:

@@ -38,19 +38,15 @@ class _Recurrent(nn.Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        check_positive(name, hidden_size=hidden_size, num_layers=num_layers)
-        check_probability(name, dropout=dropout)
+        check_recurrent(name, hidden_size, num_layers, dropout)
         self.input_size = input_size_of(input_shape, input_size, layer=name)
-        self.n_directions = 2 if bidirectional else 1
         self.dropout, self.return_hidden = dropout, return_hidden
-        self.layers = nn.ModuleList()
-        for layer in range(num_layers):
-            width = self.input_size if layer == 0 else hidden_size * self.n_directions
-            kernels = [
-                self._kernel(width, hidden_size, bias=bias, batch_first=True)
-                for _ in range(self.n_directions)
-            ]
-            self.layers.append(nn.ModuleList(kernels))
+        self.layers = stack_layers(
+            lambda width: self._kernel(width, hidden_size, bias=bias, batch_first=True),
+            (self.input_size, hidden_size),
+            num_layers,
+            bidirectional,
+        )
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, State]:
         """(B, T, F), true lengths (B,) in frames, to (B, T, D H), and the state with `return_hidden`.
@@ -91,6 +87,22 @@ class GRU(_Recurrent):
     """
 
     _kernel = nn.GRU
+
+
+def check_recurrent(layer: str, hidden_size: int, num_layers: int, dropout: float) -> None:
+    """What every recurrent layer asks of its arguments."""
+    check_positive(layer, hidden_size=hidden_size, num_layers=num_layers)
+    check_probability(layer, dropout=dropout)
+
+
+def stack_layers(
+    make: Callable[[int], nn.Module], sizes: tuple[int, int], num_layers: int, bidirectional: bool
+) -> nn.ModuleList:
+    """A module for each layer and direction, made by `make(width of its input)`; sizes (input, hidden)."""
+    n_inputs, hidden_size = sizes
+    n_directions = 2 if bidirectional else 1
+    widths = [n_inputs] + [hidden_size * n_directions] * (num_layers - 1)
+    return nn.ModuleList(nn.ModuleList(make(width) for _ in range(n_directions)) for width in widths)
 
 
 def run_layers(

@@ -22,9 +22,9 @@ from speechkit.nnet import (
     Linear,
     QConv1d,
     QLinear,
+    hyper_weight,
 )
-from speechkit.nnet.hyper_linear import products_of_rows
-from speechkit.nnet.hyper_weight import multiply_bilinearly, multiply_by_block
+from speechkit.ops import bilinear
 from speechkit.ops.algebra import find_algebra, multiply, to_complex
 
 ALGEBRAS = ("real", "complex", "quaternion", "octonion", "split-complex", "dual", "phm:3")
@@ -146,35 +146,40 @@ def test_units_go_through_a_layer(layer, algebra):
 
 
 @pytest.mark.parametrize("algebra", ["real", "complex", "quaternion", "split-complex"])
-@pytest.mark.parametrize("groups", [1, 2])
-def test_both_routes_give_the_same(algebra, groups):
-    linear = randomized(HyperLinear(3, input_size=5, algebra=algebra))
-    x = torch.randn(4, linear.input_size, dtype=torch.float64, requires_grad=True)
-    got, expected = (
-        multiply_bilinearly(x, linear.weight, products_of_rows),
-        functional.linear(x, linear.weight.matrix()),
-    )
-    torch.testing.assert_close(got, expected)
-    sides = [torch.autograd.grad(y.square().sum(), [x, linear.weight.parts]) for y in (got, expected)]
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (partial(HyperLinear, 3, input_size=5), (4, 5)),
+        (partial(HyperConv1d, 4, 3, input_size=6, groups=2, stride=2), (2, 7)),
+        (partial(HyperConv2d, 4, (3, 2), input_size=6, groups=2, dilation=(2, 1)), (2, 7, 4)),
+    ],
+)
+def test_both_routes_give_the_same(algebra, layer, shape, monkeypatch):
+    monkeypatch.setattr(bilinear, "ROWS_AT_A_TIME", 3)  # so that some blocks are whole and one is not
+    layer, sides = randomized(layer(algebra=algebra)), []
+    x = torch.randn(*shape, layer.input_size, dtype=torch.float64, requires_grad=True)
+    for width in (10**9, 1):
+        for widths in hyper_weight.BILINEAR_WIDTH.values():
+            monkeypatch.setitem(widths, algebra, width)
+        assert layer.weight.prefers_bilinear(x) == (width == 1)
+        y = layer(x)
+        whole = torch.autograd.grad(y.square().sum(), [x, *layer.parameters()])
+        layer.weight.requires_grad_(False)
+        alone = torch.autograd.grad(layer(x).square().sum(), x)
+        layer.weight.requires_grad_(True)
+        sides.append((y, *whole, *alone))
     torch.testing.assert_close(*sides)
-    conv = randomized(HyperConv1d(4, 3, input_size=6, groups=groups, algebra=algebra))
-
-    def convolve(x, weight, groups):
-        return functional.conv1d(x, weight, groups=groups)
-
-    x = torch.randn(2, conv.input_size, 7, dtype=torch.float64)
-    torch.testing.assert_close(
-        *(route(x, conv.weight, convolve) for route in (multiply_bilinearly, multiply_by_block))
-    )
 
 
 def test_large_layers_take_the_bilinear_route():
     layer, x = QLinear(128, input_size=128), torch.randn(3, 2, 512)
-    assert layer.weight.prefers_bilinear()
-    assert not QLinear(128, input_size=64).weight.prefers_bilinear()
+    assert layer.weight.prefers_bilinear(x)
+    assert not QLinear(128, input_size=16).weight.prefers_bilinear(x)
     torch.testing.assert_close(
         layer(x), functional.linear(x, layer.weight.matrix(), layer.bias), rtol=1e-4, atol=1e-4
     )
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not layer.weight.prefers_bilinear(x)
 
 
 @pytest.mark.parametrize("layer", [partial(HyperLinear, 2), partial(HyperConv1d, 2, 2)])
