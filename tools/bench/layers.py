@@ -1,11 +1,13 @@
-"""What layers over an algebra cost: `python tools/bench/layers.py recurrent|products|memory [--rounds 9]`.
+"""What layers over an algebra cost: `python tools/bench/layers.py PART [--rounds 9]`, PART one of:
 
 `recurrent`: both directions, 8 items of 400 frames, 160 inputs, 256 real hidden units, beside torch's layer
 of the same real width and SpeechBrain's. `products`: linear layers over 3,200 rows, and convolutions of 3
-taps over 8 items of 400 frames, beside torch's of the same real width. Forward and backward on two threads,
-in one process, rounds that alternate; medians of milliseconds and of the rounds' ratios. `memory`: what the
-same steps need at most above their input (parameters, gradients, and all that is allocated on the way): the
-peak of the resident set, in a process that gives every freed block of 64 KiB back.
+taps over 8 items of 400 frames, beside torch's of the same real width. `routes`: ours by the block matrix and
+by the bilinear product, for `BILINEAR_WIDTH`. Forward and backward on two threads (or `--threads`), in one
+process, rounds that alternate; medians of milliseconds and of the rounds' ratios. On one thread the
+processor's time counts, on more the clock's.
+`memory`: what the same steps need at most above their input (parameters, gradients, and all that is allocated
+on the way): the peak of the resident set, in a process that gives every freed block of 64 KiB back.
 """
 
 import argparse
@@ -25,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from speechkit import nnet
+from speechkit.nnet import hyper_weight
 
 PROJECT = Path(__file__).resolve().parents[2]
 N_ITEMS, N_FRAMES, N_INPUTS, N_HIDDEN, N_TAPS = 8, 400, 160, 256, 3
@@ -35,7 +38,7 @@ Make = Callable[[], nn.Module]
 
 
 def recurrent_makers() -> dict[str, tuple[Make, tuple[int, ...]]]:
-    """Each cell by torch, by us and by SpeechBrain, where they have it."""
+    """Each cell by torch and by us."""
     makers: dict[str, Make] = {}
     for cell in ("RNN", "LSTM", "GRU", "LiGRU"):
         if cell == "LiGRU":
@@ -48,10 +51,10 @@ def recurrent_makers() -> dict[str, tuple[Make, tuple[int, ...]]]:
         for letter, n_parts in PARTS.items():
             layer = getattr(nnet, letter + cell)
             makers[f"{letter}{cell}, ours"] = partial(layer, N_HIDDEN // n_parts, SHAPE, bidirectional=True)
-    return {name: (make, SHAPE) for name, make in (makers | speechbrain_makers()).items()}
+    return {name: (make, SHAPE) for name, make in makers.items()}
 
 
-def speechbrain_makers() -> dict[str, Make]:
+def speechbrain_makers() -> dict[str, tuple[Make, tuple[int, ...]]]:
     """SpeechBrain's layers as a user calls them; it has no complex or quaternion GRU."""
     from speechbrain.nnet import RNN
     from speechbrain.nnet.complex_networks import c_RNN
@@ -64,13 +67,13 @@ def speechbrain_makers() -> dict[str, Make]:
             makers[f"{letter}{cell}, SpeechBrain"] = partial(
                 layer, N_HIDDEN // PARTS[letter], SHAPE, bidirectional=True
             )
-    return makers
+    return {name: (make, SHAPE) for name, make in makers.items()}
 
 
-def product_makers() -> dict[str, tuple[Make, tuple[int, ...]]]:
+def product_makers(widths: tuple[int, ...] = WIDTHS) -> dict[str, tuple[Make, tuple[int, ...]]]:
     """Linear layers and convolutions of one real width, by torch and by us."""
     makers: dict[str, tuple[Make, tuple[int, ...]]] = {}
-    for width in WIDTHS:
+    for width in widths:
         rows, frames = (N_ITEMS * N_FRAMES, width), (N_ITEMS, N_FRAMES, width)
         makers[f"Linear {width}, torch"] = partial(nn.Linear, width, width), rows
         makers[f"Conv1d {width}, torch"] = partial(RealConv1d, width), frames
@@ -90,6 +93,10 @@ class RealConv1d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x.transpose(1, 2)).transpose(1, 2)
+
+
+def now() -> float:
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def make_step(make: Make, shape: tuple[int, ...]) -> Callable[[], None]:
@@ -112,10 +119,10 @@ def measure(makers: dict[str, tuple[Make, tuple[int, ...]]], n_rounds: int) -> d
     times: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(n_rounds + 1):
         for name, step in steps.items():
-            started = time.perf_counter()
+            started = now()
             step()
             if number:
-                times[name].append(1000 * (time.perf_counter() - started))
+                times[name].append(1000 * (now() - started))
     return times
 
 
@@ -139,6 +146,26 @@ def describe(times: dict[str, list[float]]) -> list[dict[str, str]]:
         row["ours / torch"] = ratio(times, f"{name}, ours", real)
         row["SpeechBrain / ours"] = ratio(times, f"{name}, SpeechBrain", f"{name}, ours")
         rows.append({key: value for key, value in row.items() if value})
+    return rows
+
+
+def measure_routes(n_rounds: int) -> list[dict[str, str]]:
+    """A row for each layer and width: milliseconds by both routes, and the median of the rounds' ratios."""
+    makers = product_makers((128, 256, 512, 1024))
+    rows = []
+    for name, (make, shape) in makers.items():
+        if name.endswith("ours"):
+            step, times = make_step(make, shape), {"block": [], "bilinear": []}
+            for number in range(n_rounds + 1):
+                for route, width in (("block", 10**9), ("bilinear", 1)):
+                    for widths in hyper_weight.BILINEAR_WIDTH.values():
+                        widths.update(complex=width, quaternion=width)
+                    started = now()
+                    step()
+                    times[route] += [1000 * (now() - started)] if number else []
+            medians = {f"{key}, ms": f"{statistics.median(each):.1f}" for key, each in times.items()}
+            row = {"layer": name.removesuffix(", ours"), **medians}
+            rows.append(row | {"bilinear / block": ratio(times, "bilinear", "block")})
     return rows
 
 
@@ -177,31 +204,33 @@ def measure_memory() -> list[dict[str, str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("part", choices=("recurrent", "products", "memory", "peak"))
+    parser.add_argument("part", choices=("recurrent", "products", "routes", "memory", "peak"))
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--layer", help="for one peak")
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     if options.part == "peak":
         print(peak_of(options.layer))
         return
     if options.part == "memory":
         rows = measure_memory()
+    elif options.part == "routes":
+        rows = measure_routes(options.rounds)
     else:
-        makers = recurrent_makers() if options.part == "recurrent" else product_makers()
+        is_recurrent = options.part == "recurrent"
+        makers = recurrent_makers() | speechbrain_makers() if is_recurrent else product_makers()
         rows = describe(measure(makers, options.rounds))
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False
     )
-    result = {
-        "rows": rows,
-        "rounds": options.rounds,
-        "torch": torch.__version__,
-        "SpeechBrain": version("speechbrain"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "commit": commit.stdout.strip(),
-    }
+    how = (
+        f"({options.rounds} rounds, {options.threads} threads, torch {torch.__version__}, "
+        f"SpeechBrain {version('speechbrain')}, {platform.machine()}, {os.cpu_count()} cores, "
+        f"commit {commit.stdout.strip()})"
+    )
+    result = {"rows": [*rows, {"layer": how}]}
     print(json.dumps(result, indent=1))
 
 
