@@ -12,6 +12,7 @@ from speechkit.errors import UserError
 
 FILE_NAME = "tokenizer.model"
 BLANK = "▁"  # U+2581, by which SentencePiece writes the blank
+MAX_BYTES = 2**20  # of a text: SentencePiece leaves out longer ones, by default of more than 4,192
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 
@@ -133,6 +134,7 @@ class SentencePieceTokenizer:
                 character_coverage=1.0,
                 normalization_rule_name="identity",
                 num_threads=1,  # sums, and so pieces, the same each time
+                max_sentence_length=MAX_BYTES,
                 minloglevel=2,
             )
         except (RuntimeError, OSError) as error:
