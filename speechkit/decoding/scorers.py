@@ -1,11 +1,12 @@
 """What tells a search how good each next token is, and how several such scores are added."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from speechkit.errors import UserError
 from speechkit.ops.search_state import State
 
 # B utterances, K beams of each, N = B K rows ordered by utterance, T frames, V tokens with the boundary (0)
@@ -52,8 +53,11 @@ def with_coverage(scorer: Scorer, penalty: float, threshold: float = 0.5) -> Sco
 
     The attention that a frame has had over all steps, beyond `threshold`, costs `penalty` nats a unit (after
     See, Liu, Manning, 2017). A step's cost is due with the token that it gives. The scorer's state must hold
-    its last step's attention as `state.moving["attention"]`, (N, T), the mean of its heads.
+    its last step's attention as `state.moving["attention"]`, (N, T), as that of a `RecurrentDecoder` does.
     """
+    if not isinstance(scorer.state.moving, Mapping) or "attention" not in scorer.state.moving:
+        found = "a coverage penalty for a decoder that does not tell its attention"
+        raise UserError(found, expected="a recurrent decoder", do="leave the penalty out")
 
     def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
         inner, before = state.moving

@@ -73,7 +73,10 @@ class RecurrentDecoder(nn.Module):
         moving = {
             "cells": self.cells.empty(encoded),
             "context": encoded.new_zeros(len(encoded), self.context.output_size),
-            "attention": self.context.start(encoded, lengths),
+            "attending": self.context.start(encoded, lengths),
+            "attention": encoded.new_zeros(
+                encoded.shape[:2]
+            ),  # the last weights (N, T), for a coverage penalty
         }
         return State(self.context.prepare(encoded, lengths), moving)
 
@@ -104,10 +107,10 @@ class RecurrentDecoder(nn.Module):
         both = join_directions([x, state.moving["context"]], self.n_parts)
         y, cells = self.cells(both.unsqueeze(1), state.moving["cells"], matrices)
         query = y.view(-1, n_beams, y.shape[-1])
-        context, weights, attention = self.context(query, state.fixed, state.moving["attention"])
-        context = context.flatten(0, 1)
-        moving = {"cells": cells, "context": context, "attention": attention}
-        return join_directions([y.squeeze(1), context], self.n_parts), weights.flatten(0, 1), moving
+        context, weights, attending = self.context(query, state.fixed, state.moving["attending"])
+        context, weights = context.flatten(0, 1), weights.flatten(0, 1)
+        moving = {"cells": cells, "context": context, "attending": attending, "attention": weights}
+        return join_directions([y.squeeze(1), context], self.n_parts), weights, moving
 
 
 def _count_utterances(fixed: Tree) -> int:

@@ -168,11 +168,18 @@ def test_coverage_costs_what_is_attended_twice() -> None:
         now = attention[0].index_select(0, n)
         return torch.zeros(len(tokens), 3), State(None, {"n": n + 1, "attention": now})
 
-    scorer = with_coverage(Scorer(step, State(None, {"n": torch.tensor([0])})), penalty=10.0)
+    scorer = with_coverage(
+        Scorer(step, State(None, {"n": torch.tensor([0]), "attention": None})), penalty=10.0
+    )
     first, state = scorer.step(torch.tensor([0]), scorer.state)
     second, _ = scorer.step(torch.tensor([1]), state)
     assert first[0].tolist() == pytest.approx([-4.0] * 3)
     assert second[0].tolist() == pytest.approx([-8.0] * 3)
+
+
+def test_a_decoder_that_does_not_tell_its_attention_has_no_coverage() -> None:
+    with pytest.raises(UserError, match="attention"):
+        with_coverage(Scorer(lambda tokens, state: (tokens, state), State(None, [])), penalty=1.0)
 
 
 def test_a_search_that_finds_no_end_says_so() -> None:
