@@ -105,17 +105,18 @@ class CTCBeam:
         tried_scores += 0 if others else self.length_bonus
         prefixes, history = start_prefixes(frames, self.beam_size, self.length_bonus), []
         choice = Choice(self.beam_size, n_tried, frames.shape[2], frames.device)
-        for emission, values, tokens in zip(
-            frames.unbind(1), tried_scores.unbind(1), (tried + 1).unbind(1), strict=True
+        tried = F.pad(tried + 1, (0, 1))  # a column more: no token
+        for emission, values, columns in zip(
+            frames.unbind(1), tried_scores.unbind(1), tried.unbind(1), strict=True
         ):
+            tokens = columns[:, :-1]
             extra = self._score_by_others(others, tokens)
             grown = lengthen(prefixes, emission, values, tokens, extra)
-            prefixes, parents, added = choice(prefixes, grown, tokens, extra)
+            prefixes, parents, added = choice(prefixes, grown, columns, extra)
             for scorer in others:
                 scorer.advance(parents, added)
             history.append((parents, added))
-        scores = torch.logaddexp(prefixes.blank, prefixes.token)
-        return sum((scorer.ended() for scorer in others), scores), history
+        return sum((scorer.ended() for scorer in others), prefixes.total), history
 
     def _score_by_others(self, others: list[PrefixScores], tokens: Tensor) -> Tensor | None:
         """What others than CTC, and the bonus, add to each prefix for tokens (B, C), (B, K, C)."""
@@ -130,10 +131,13 @@ class Prefixes(NamedTuple):
     What other scorers say of a token, and its bonus, is added to all paths when they first write it.
     """
 
-    blank: Tensor  # log of the summed probability of the paths that end with a blank
+    total: Tensor  # log of the summed probability of all paths
+    blank: Tensor  # of those that end with a blank
     token: Tensor  # and of those that end with the prefix's last token
     gain: Tensor  # what others than CTC added for that token
-    names: Tensor  # (B, K, 3): that token (blank: none); hashes of the tokens, and of all but the last
+    last: Tensor  # that token; the blank if there is none
+    key: Tensor  # hash of the tokens
+    parent: Tensor  # hash of all but the last
 
 
 class Grown(NamedTuple):
@@ -149,26 +153,27 @@ def start_prefixes(frames: Tensor, beam_size: int, gain: float) -> Prefixes:
     none = frames.new_full((len(frames), beam_size), -torch.inf)
     blank = none.clone()
     blank[:, 0] = 0
-    names = torch.tensor([BLANK, EMPTY, NOTHING], device=frames.device).expand(*none.shape, -1)
-    return Prefixes(blank, none, torch.full_like(none, gain), names)
+    last = torch.full_like(none, BLANK, dtype=torch.int64)
+    key, parent = torch.full_like(last, EMPTY), torch.full_like(last, NOTHING)
+    return Prefixes(blank, blank, none, torch.full_like(none, gain), last, key, parent)
 
 
 def lengthen(
     prefixes: Prefixes, emission: Tensor, values: Tensor, tokens: Tensor, extra: Tensor | None
 ) -> Grown:
     """A frame more: its scores (B, V), those of tokens (B, C) that may be added, and what others add."""
-    last, key, parent = prefixes.names.unbind(2)
-    total = torch.logaddexp(prefixes.blank, prefixes.token)
-    blank_of, total_of = prefixes.blank.unsqueeze(2), total.unsqueeze(2)
+    total, last = prefixes.total, prefixes.last
+    blank_of, total_of, last_of = prefixes.blank.unsqueeze(2), total.unsqueeze(2), last.unsqueeze(2)
     # A prefix's last token is added to it again only after a blank.
-    is_last = last.unsqueeze(2) == tokens.unsqueeze(1)
+    is_last = last_of == tokens.unsqueeze(1)
     longer = torch.where(is_last, blank_of, total_of).add_(values.unsqueeze(1))
     if extra is not None:
         longer += extra
     # Where prefix j is prefix i and a token more, the paths that lengthen i are j's. What no path writes any
     # more has no paths to take.
-    is_child = (key.unsqueeze(2) == parent.unsqueeze(1)) & (total > -torch.inf).unsqueeze(1)  # B, i, j
-    ready = torch.where(last.unsqueeze(2) == last.unsqueeze(1), blank_of, total_of)
+    parent = prefixes.parent.where(total > -torch.inf, NOTHING)
+    is_child = prefixes.key.unsqueeze(2) == parent.unsqueeze(1)  # B, i, j
+    ready = torch.where(last_of == last.unsqueeze(1), blank_of, total_of)
     joining = torch.where(is_child, ready, -torch.inf).amax(1).add_(prefixes.gain)
     is_held = is_child.to(values.dtype) @ is_last.to(values.dtype)
     return Grown(
@@ -192,31 +197,28 @@ class Choice:
     def __call__(
         self, prefixes: Prefixes, grown: Grown, tokens: Tensor, extra: Tensor | None
     ) -> tuple[Prefixes, Tensor, Tensor]:
-        """The next beam, whence each of its prefixes came, (B, K), and the token added (0: none)."""
+        """The next beam, whence each of its prefixes came, (B, K), and the token added (0: none).
+
+        tokens: (B, C + 1), those that may be added, and 0.
+        """
         as_they_were = torch.logaddexp(grown.blank, grown.token)
-        best, chosen = torch.cat([as_they_were, grown.longer.flatten(1)], 1).topk(as_they_were.shape[1], 1)
-        parents, columns = self._parents[chosen], self._columns[chosen]
-        added = F.pad(tokens, (0, 1)).gather(1, columns)
+        total, chosen = torch.cat([as_they_were, grown.longer.flatten(1)], 1).topk(as_they_were.shape[1], 1)
+        parents = self._parents.take(chosen)
+        added = tokens.gather(1, self._columns.take(chosen))
         is_longer = added > 0
-        names = prefixes.names.gather(1, parents.unsqueeze(2).expand(-1, -1, 3))
-        last, key, parent = names.unbind(2)
-        names = torch.stack(
-            [
-                torch.where(is_longer, added, last),
-                torch.where(is_longer, key * FACTOR + self._codes[added], key),
-                torch.where(is_longer, key, parent),
-            ],
-            2,
-        )
+        key = prefixes.key.gather(1, parents)
         gain = prefixes.gain
         if extra is not None:
             gain = torch.cat([gain, extra.flatten(1)], 1).gather(1, chosen)
         return (
             Prefixes(
+                total,
                 grown.blank.gather(1, parents).masked_fill_(is_longer, -torch.inf),
-                torch.where(is_longer, best, grown.token.gather(1, parents)),
+                torch.where(is_longer, total, grown.token.gather(1, parents)),
                 gain,
-                names,
+                torch.where(is_longer, added, prefixes.last.gather(1, parents)),
+                torch.where(is_longer, torch.add(self._codes.take(added), key, alpha=FACTOR), key),
+                torch.where(is_longer, key, prefixes.parent.gather(1, parents)),
             ),
             parents,
             added,

@@ -85,15 +85,16 @@ def test_tokens_of_no_probability_are_never_written() -> None:
     assert len(found) == 1
 
 
-def test_padding_and_the_batch_do_not_matter() -> None:
+@pytest.mark.parametrize("blank_skip", [1.0, 0.5])
+def test_padding_and_the_batch_do_not_matter(blank_skip: float) -> None:
     log_probs, lengths = draw(6, 40, 8, 3), torch.tensor([40, 0, 1, 13, 39, 27])
-    together = CTCBeam(7, 3)(log_probs, lengths)
+    log_probs[0, :, 0] -= 9  # of this one no frame is skipped
+    search = CTCBeam(7, 3, blank_skip=blank_skip)
+    together = search(log_probs, lengths)
     for row, n in zip(log_probs, lengths.tolist(), strict=True):
         row[n:] = torch.nan
-    assert CTCBeam(7, 3)(log_probs, lengths) == together
-    alone = [
-        CTCBeam(7, 3)(log_probs[i : i + 1, :n], lengths[i : i + 1])[0] for i, n in enumerate(lengths.tolist())
-    ]
+    assert search(log_probs, lengths) == together
+    alone = [search(log_probs[i : i + 1, :n], lengths[i : i + 1])[0] for i, n in enumerate(lengths.tolist())]
     assert alone == together
     assert together[1] == [Hypothesis([], [], 0.0)]
 
