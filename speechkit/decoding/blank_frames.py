@@ -34,7 +34,7 @@ def merge_blanks(log_probs: Tensor, threshold: float) -> Tensor:
 
     Its blank has the run's summed log-probability. So paths keep their probability if they are blanks where
     a blank is that probable, and the others are left out. (B, T, V) to (B, T', V); what is left over at the
-    end of an utterance is certain blanks.
+    end of an utterance is certain blanks. A threshold of 1 merges none.
 
     >>> frames = torch.tensor([[[0.5, 0.5], [0.9, 0.1], [0.9, 0.1], [0.2, 0.8]]]).log()
     >>> merge_blanks(frames, 0.8).exp()
@@ -42,6 +42,8 @@ def merge_blanks(log_probs: Tensor, threshold: float) -> Tensor:
              [0.8100, 0.0000],
              [0.2000, 0.8000]]])
     """
+    if threshold >= 1:
+        return log_probs  # a blank of 1 may be one that rounding made certain
     blank = log_probs[..., BLANK]
     is_blank = blank >= math.log(threshold)
     is_kept = ~is_blank
@@ -49,8 +51,6 @@ def merge_blanks(log_probs: Tensor, threshold: float) -> Tensor:
     is_kept[:, :1] = True
     n_kept = is_kept.sum(1, keepdim=True)
     n_frames = int(n_kept.max()) if n_kept.numel() else 0
-    if threshold == 1 and n_frames == log_probs.shape[1]:
-        return log_probs  # it would be a copy
     runs = is_kept.cumsum(1) - 1
     of_run = torch.zeros_like(blank).scatter_add_(1, runs, blank.where(is_blank, 0))[:, :n_frames]
     order = (~is_kept).to(torch.uint8).argsort(dim=1, stable=True)[:, :n_frames]

@@ -88,14 +88,18 @@ def test_tokens_of_no_probability_are_never_written() -> None:
 @pytest.mark.parametrize("blank_skip", [1.0, 0.5])
 def test_padding_and_the_batch_do_not_matter(blank_skip: float) -> None:
     log_probs, lengths = draw(6, 40, 8, 3), torch.tensor([40, 0, 1, 13, 39, 27])
+    log_probs[..., 0] += 3
     log_probs[0, :, 0] -= 9  # of this one no frame is skipped
     search = CTCBeam(7, 3, blank_skip=blank_skip)
+    log_probs = log_probs.log_softmax(-1)
     together = search(log_probs, lengths)
     for row, n in zip(log_probs, lengths.tolist(), strict=True):
         row[n:] = torch.nan
     assert search(log_probs, lengths) == together
-    alone = [search(log_probs[i : i + 1, :n], lengths[i : i + 1])[0] for i, n in enumerate(lengths.tolist())]
-    assert alone == together
+    for i, n in enumerate(lengths.tolist()):
+        [alone] = search(log_probs[i : i + 1, :n], lengths[i : i + 1])
+        assert [each.frames for each in alone] == [each.frames for each in together[i]]
+        assert_found(alone, [(tuple(each.tokens), each.score) for each in together[i]])
     assert together[1] == [Hypothesis([], [], 0.0)]
 
 
