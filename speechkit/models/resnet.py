@@ -1,6 +1,7 @@
 """Plain residual network over time and frequency."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,39 +16,40 @@ from speechkit.nnet import GlobalAveragePool, Sequential
 class ResNet(nn.Module):
     """Residual network (He et al., 2016; for keywords: Tang and Lin, 2018) of 3x3 convolutions.
 
-    Log-mel features (B, T, n_mels), true lengths (B,) to logits (B, n_classes); over another `algebra` the
-    parts of each band's number, (B, T, n_mels, n). `channels` count real values, whatever the algebra, as in
-    `CRDNN`. Each is a stage, `n_blocks` blocks of two convolutions; all stages but the first halve frames and
-    bands. `stem_stride` is that of the 5x5 convolution before them, one number or [time, frequency]. Batch
-    norms and the mean over time count true frames only.
+    Features (B, T, F), or (B, T, F, n) of numbers of the `algebra`, true lengths (B,) to logits (B,
+    n_classes). `channels` count real values, whatever the algebra, as in `CRDNN`; each is a stage, `n_blocks`
+    blocks of two convolutions, and all stages but the first halve frames and bands. `stem_stride` is that of
+    the 5x5 convolution before them, one number or [time, frequency]. `front` makes a layer that comes first,
+    of the features as they are. Batch norms and the mean over time count true frames only.
 
     >>> import torch
-    >>> ResNet(n_mels=40, n_classes=10)(torch.randn(2, 30, 40), torch.tensor([30, 17])).shape
+    >>> ResNet((None, None, 40), n_classes=10)(torch.randn(2, 30, 40), torch.tensor([30, 17])).shape
     torch.Size([2, 10])
     """
 
     def __init__(
         self,
-        n_mels: int,
+        input_shape: Sequence[int | None],
         n_classes: int,
         channels: Sequence[int] = (16, 32, 64),
         n_blocks: int = 1,
         stem_stride: int | Sequence[int] = 2,
         dropout: float = 0.1,
         algebra: str = "real",
+        front: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
         kind = layers_over(algebra)
         if not channels:
             raise UserError("no channels", expected="a list, one number for each stage", key="channels")
-        self.feature_shape = (n_mels,) if kind.n_parts == 1 else (n_mels, kind.n_parts)
         counts = [kind.count_numbers(width, "channels") for width in channels]
+        self.feature_shape = tuple(input_shape[2:])
         width = counts[0]
-        layers: dict[str, nn.Module] = {
-            "conv": kind.conv2d(width, 5, input_size=1, stride=stem_stride, bias=False),
-            "norm": kind.batch_norm(input_size=width),
-            "act": nn.ReLU(),
-        }
+        layers: dict[str, nn.Module | Callable[..., nn.Module]] = {} if front is None else {"front": front}
+        layers["conv"] = partial(
+            kind.conv2d, out_channels=width, kernel_size=5, stride=stem_stride, bias=False
+        )
+        layers |= {"norm": kind.batch_norm(input_size=width), "act": nn.ReLU()}
         for stage, out_channels in enumerate(counts):
             for block in range(n_blocks):
                 stride = 2 if stage and not block else 1
@@ -56,14 +58,14 @@ class ResNet(nn.Module):
         layers["pool"] = GlobalAveragePool()
         layers["dropout"] = nn.Dropout(dropout)
         layers["output"] = nn.Linear(channels[-1], n_classes)
-        self.layers = Sequential((None, None, n_mels, kind.n_parts), **layers)
+        self.layers = Sequential(tuple(input_shape), **layers)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(B, T, n_mels) or (B, T, n_mels, n), true lengths (B,) in frames, to logits (B, V)."""
+        """(B, T, F) or (B, T, F, n), true lengths (B,) in frames, to logits (B, V)."""
         if tuple(features.shape[2:]) != self.feature_shape:
             expected = f"(batch, frames, {', '.join(map(str, self.feature_shape))})"
             raise UserError(f"ResNet got features of shape {tuple(features.shape)}", expected=expected)
-        return self.layers(features.unsqueeze(-1) if features.dim() == 3 else features, lengths)
+        return self.layers(features, lengths)
 
 
 class ResidualBlock(nn.Module):

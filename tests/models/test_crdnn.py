@@ -77,6 +77,18 @@ def test_a_front_is_learned_and_comes_first():
     assert numbers(torch.randn(2, 9, 10), lengths).shape == (2, 5, 8)
 
 
+def test_filters_and_a_recurrent_net_are_the_papers_speech_activity_net():
+    """Riad et al. (2021): spectro-temporal filters, a recurrent layer, dense layers; no convolution between."""
+    front = partial(STRFConv2d, 4, (3, 5))
+    net = CRDNN((None, None, 10), front=front, channels=[], recurrent="lstm", hidden_size=4, dense=[6])
+    assert [name for name, _ in net.layers.named_children()][:3] == ["front", "join", "recurrent"]
+    x, lengths = torch.randn(2, 9, 10), torch.tensor([9, 5])
+    net.train()(x, lengths)
+    with torch.no_grad():
+        batch = net.eval()(x, lengths)
+        torch.testing.assert_close(batch[1, :5], net(x[1:, :5])[0], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,19 +1,25 @@
 """Keyword models: padding, sizes from the paper, and that they learn."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from speechkit.errors import UserError
 from speechkit.losses import cross_entropy
 from speechkit.models import BCResNet, ResNet
+from speechkit.nnet import STRFConv2d
 
 MODELS = {
     "bc": lambda: BCResNet(40, 5, width=0.5),
     "bc wide": lambda: BCResNet(80, 5, width=1.5),
-    "resnet": lambda: ResNet(40, 5, (4, 8, 12)),
-    "resnet deep": lambda: ResNet(23, 5, (4, 6), n_blocks=2, stem_stride=(1, 2)),
-    "resnet complex": lambda: ResNet(23, 5, (4, 8), algebra="complex"),
-    "resnet quaternion": lambda: ResNet(23, 5, (4, 8), algebra="quaternion"),
+    "resnet": lambda: ResNet((None, None, 40), 5, (4, 8, 12)),
+    "resnet deep": lambda: ResNet((None, None, 23), 5, (4, 6), n_blocks=2, stem_stride=(1, 2)),
+    "resnet complex": lambda: ResNet((None, None, 23, 2), 5, (4, 8), algebra="complex"),
+    "resnet strf": lambda: ResNet(
+        (None, None, 12), 5, (4, 8), front=partial(STRFConv2d, 3, (3, 5), stride=(2, 1))
+    ),
+    "resnet quaternion": lambda: ResNet((None, None, 23, 4), 5, (4, 8), algebra="quaternion"),
 }
 
 
@@ -75,11 +81,11 @@ def test_every_parameter_gets_a_gradient():
     [
         lambda: BCResNet(50, 5),
         lambda: BCResNet(40, 5, width=0),
-        lambda: ResNet(40, 5, ()),
-        lambda: ResNet(40, 5, (6,), algebra="quaternion"),
-        lambda: ResNet(40, 5, algebra="complex")(torch.zeros(2, 30, 40)),
+        lambda: ResNet((None, None, 40), 5, ()),
+        lambda: ResNet((None, None, 40, 4), 5, (6,), algebra="quaternion"),
+        lambda: ResNet((None, None, 40, 2), 5, algebra="complex")(torch.zeros(2, 30, 40)),
         lambda: BCResNet(40, 5)(torch.zeros(2, 30, 41)),
-        lambda: ResNet(40, 5)(torch.zeros(2, 30)),
+        lambda: ResNet((None, None, 40), 5)(torch.zeros(2, 30)),
     ],
 )
 def test_impossible_arguments_are_users_mistakes(build):
