@@ -78,7 +78,7 @@ def test_a_front_is_learned_and_comes_first():
 
 
 def test_filters_and_a_recurrent_net_are_the_papers_speech_activity_net():
-    """Riad et al. (2021): spectro-temporal filters, a recurrent layer, dense layers; no convolution between."""
+    """Riad et al. (2021): spectro-temporal filters, a recurrent layer, dense layers; no convolutions."""
     front = partial(STRFConv2d, 4, (3, 5))
     net = CRDNN((None, None, 10), front=front, channels=[], recurrent="lstm", hidden_size=4, dense=[6])
     assert [name for name, _ in net.layers.named_children()][:3] == ["front", "join", "recurrent"]

@@ -39,6 +39,7 @@ def check_perfect(run: Path, texts: list[str]) -> None:
     assert all(record["hypothesis"] == record["reference"] for record in records)
     metrics = report.read_json(run / "report.json", "report")["metrics"]
     assert (metrics["wer"]["value"], metrics["cer"]["value"], metrics["wer"]["n"]) == (0.0, 0.0, 8)
+    assert report.read_json(run / "report.json", "report")["seconds"] < 60
     assert report.read_run(run).steps[-1]["step"] // report.read_run(run).epochs[-1]["epoch"] < 4
     assert "Kinds of errors" in (run / "report.html").read_text()
 
