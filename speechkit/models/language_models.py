@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from speechkit.models.attention_blocks import BlockParts
 from speechkit.models.layers import layers_over
 from speechkit.models.recurrent_cells import RecurrentCells
-from speechkit.models.token_input import TokenEmbedding, begin_with_boundary
+from speechkit.models.token_input import TokenEmbedding, begin_with_boundary, to_log_probs
 from speechkit.models.token_transformer import TokenTransformer
 from speechkit.ops.search_state import State
 
@@ -95,4 +95,4 @@ class RecurrentLM(nn.Module):
         """The last tokens (N,) to log-probabilities (N, V) of the next, and the state with them."""
         x = self.embedding(tokens.unsqueeze(1))
         y, moving = self.cells(x, state.moving, self.cells.weights())
-        return self.output(self.dropout(y)).squeeze(1).log_softmax(-1), State(state.fixed, moving)
+        return to_log_probs(self.output(self.dropout(y)).squeeze(1)), State(state.fixed, moving)

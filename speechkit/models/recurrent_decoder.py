@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from speechkit.models.contexts import ContentAttention, Context
 from speechkit.models.layers import layers_over
 from speechkit.models.recurrent_cells import RecurrentCells
-from speechkit.models.token_input import TokenEmbedding, begin_with_boundary
+from speechkit.models.token_input import TokenEmbedding, begin_with_boundary, to_log_probs
 from speechkit.nnet import HyperLinear
 from speechkit.nnet.recurrent import join_directions
 from speechkit.nnet.sizes import input_size_of
@@ -84,7 +84,7 @@ class RecurrentDecoder(nn.Module):
         """The last tokens (N,) to log-probabilities (N, V) of the next, and the state with them."""
         n_beams = len(tokens) // _count_utterances(state.fixed)
         both, _, moving = self._advance(self.embedding(tokens), state, self.cells.weights(), n_beams)
-        return self.output(both).log_softmax(-1), State(state.fixed, moving)
+        return to_log_probs(self.output(both)), State(state.fixed, moving)
 
     def _read(
         self, tokens: Tensor, token_lengths: Tensor, encoded: Tensor, lengths: Tensor | None

@@ -1,5 +1,6 @@
 """Texts as the input of a net that tells the next token: teacher forcing and single steps alike."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,6 +28,16 @@ class TokenEmbedding(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(...) to (..., W)."""
         return self.scale * self.embedding(tokens)
+
+
+def to_log_probs(logits: Tensor) -> Tensor:
+    """Logits (..., V) to log-probabilities, at least in single precision: a search adds up many of them.
+
+    >>> import torch
+    >>> to_log_probs(torch.zeros(2, dtype=torch.bfloat16)).dtype
+    torch.float32
+    """
+    return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
 def begin_with_boundary(tokens: Tensor, token_lengths: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from speechkit.models.attention_blocks import BlockParts, DecoderBlock
-from speechkit.models.token_input import TokenEmbedding, begin_with_boundary
+from speechkit.models.token_input import TokenEmbedding, begin_with_boundary, to_log_probs
 from speechkit.models.transformer_encoder import check_positions
 from speechkit.nnet import SinusoidalPositions
 from speechkit.nnet.hyper_attention import KeysValues
@@ -62,7 +62,7 @@ class TokenTransformer(nn.Module):
         for block, cache, memory in zip(self.layers(), state.moving, state.fixed["memories"], strict=True):
             x, cache = block.step(x, cache, memory, state.fixed["mask"])
             caches.append(cache)
-        return self.output(self.norm(x)).squeeze(1).log_softmax(-1), State(state.fixed, caches)
+        return to_log_probs(self.output(self.norm(x)).squeeze(1)), State(state.fixed, caches)
 
     def layers(self) -> list[DecoderBlock]:
         """The blocks, first to last."""

@@ -155,6 +155,22 @@ def test_gradients_reach_every_weight(name):
         assert encoded.grad[0, :3].abs().min() > 0
 
 
+@pytest.mark.parametrize("name", [*ATTENDING, *SPEAKING])
+@torch.no_grad()
+def test_bfloat16_autocast_is_near_float32(name):
+    model, encoded = make(name).float(), frames().float().clamp(-3, 3)
+    heard_frames = heard(name, encoded, LENGTHS)
+    expected = model(TOKENS, TOKEN_LENGTHS, *heard_frames)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = model(TOKENS, TOKEN_LENGTHS, *heard_frames)
+        state = start(name, model, encoded, LENGTHS)
+        for token in (torch.zeros(3, dtype=torch.long), TOKENS[:, 0]):
+            log_probs, state = model.step(token, state)
+    assert (got.float() - expected).norm() < 0.05 * expected.norm()
+    assert log_probs.dtype == torch.float32  # so that a search adds them up without loss
+    assert (log_probs - expected[:, 1].log_softmax(-1)).abs().max() < 0.1
+
+
 @pytest.mark.parametrize("name", [key for key in ATTENDING if "transformer" not in key])
 @torch.no_grad()
 def test_alignments_are_weights_of_true_frames(name):
