@@ -44,7 +44,7 @@ class _Rows(torch.autograd.Function):
         for rows, outputs in zip(*(_blocks(each) for each in (x, y)), strict=True):
             s, p = sums[:, : len(rows)], products[:, : len(rows)]
             _add(s, _parts(rows, n), bilinear.right)
-            torch.bmm(s, weight.mT, out=p)
+            _multiply(s, weight.mT, p)
             _add(_parts(outputs, n), p, bilinear.combine)
         return y
 
@@ -61,9 +61,9 @@ class _Rows(torch.autograd.Function):
             _add(p, _parts(above, n), bilinear.combine.T)
             if of_weight is not None:
                 _add(s, _parts(rows, n), bilinear.right)
-                of_weight.baddbmm_(p.mT, s)
+                _multiply(p.mT, s, of_weight, keep=1)
             if of_x is not None:
-                torch.bmm(p, weight, out=s)
+                _multiply(p, weight, s)
                 _add(_parts(_blocks(of_x)[first], n), s, bilinear.right.T)
         return of_x, of_weight, None
 
@@ -95,6 +95,19 @@ class _Convolution(torch.autograd.Function):
         del above, sums
         of_x = _combined(of_sums, ctx.bilinear.right.T) if of_sums is not None else None
         return of_x, of_weight, None, None, None
+
+
+def _multiply(a: Tensor, b: Tensor, out: Tensor, keep: int = 0) -> None:
+    """`out` = a b + keep out, matrix by matrix of the first axis.
+
+    A batched product gives each thread whole matrices: three of them keep two threads busy for four thirds of
+    the time. So few are multiplied one after another, each by all threads.
+    """
+    if a.device.type != "cpu" or len(a) % torch.get_num_threads() == 0:
+        torch.baddbmm(out, a, b, beta=keep, out=out)
+        return
+    for each in range(len(a)):
+        torch.addmm(out[each], a[each], b[each], beta=keep, out=out[each])
 
 
 def _buffers(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
