@@ -14,10 +14,10 @@ from speechkit.ops.bilinear import Window, convolve_numbers, multiply_rows
 
 # n parts, O outputs, I inputs, G groups, R rank; sizes count numbers
 # From this real width on, fewer and smaller products pay for the sums around them: by
-# `tools/bench/layers.py routes`.
+# `tools/bench/layers.py routes`. Three convolutions in place of four gain nothing on two threads.
 BILINEAR_WIDTH = {
     "linear": {"complex": 512, "quaternion": 512},
-    "convolution": {"complex": 1024, "quaternion": 512},
+    "convolution": {"quaternion": 512},
 }
 
 
