@@ -133,8 +133,8 @@ def main() -> None:
             commit, cwd=PROJECT, capture_output=True, text=True, check=False
         ).stdout.strip(),
     }
-    rows = [describe(number, options.rounds, options.device) | found for number in range(len(CASES))]
-    print(json.dumps({"rows": rows, "rounds": options.rounds}, indent=1))
+    rows = [describe(number, options.rounds, options.device) for number in range(len(CASES))]
+    print(json.dumps({"rows": rows, "rounds": options.rounds} | found, indent=1))
 
 
 if __name__ == "__main__":
