@@ -127,14 +127,14 @@ def main() -> None:
         return
     commit = ["git", "rev-parse", "--short", "HEAD"]
     found = {
-        "torch": torch.__version__,
+        "torch": f"torch {torch.__version__}",
         "machine": platform.machine() if options.device == "cpu" else torch.cuda.get_device_name(),
-        "commit": subprocess.run(
-            commit, cwd=PROJECT, capture_output=True, text=True, check=False
-        ).stdout.strip(),
+        "commit": "commit "
+        + subprocess.run(commit, cwd=PROJECT, capture_output=True, text=True, check=False).stdout.strip(),
     }
     rows = [describe(number, options.rounds, options.device) for number in range(len(CASES))]
-    print(json.dumps({"rows": rows, "rounds": options.rounds} | found, indent=1))
+    rows.append({"utterances": f"({options.rounds} rounds, one thread, {', '.join(found.values())})"})
+    print(json.dumps({"rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

@@ -123,22 +123,21 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     commit = ["git", "rev-parse", "--short", "HEAD"]
-    result = {
-        "rows": [
-            row
-            for sharpness in SHARPNESS
-            for n_utterances in (1, 16)
-            for row in compare(n_utterances, options.beam, sharpness, options.rounds)
-        ],
-        "rounds": options.rounds,
-        "torch": torch.__version__,
-        "SpeechBrain": version("speechbrain"),
-        "machine": platform.machine(),
-        "commit": subprocess.run(
-            commit, cwd=PROJECT, capture_output=True, text=True, check=False
-        ).stdout.strip(),
-    }
-    print(json.dumps(result, indent=1))
+    rows = [
+        row
+        for sharpness in SHARPNESS
+        for n_utterances in (1, 16)
+        for row in compare(n_utterances, options.beam, sharpness, options.rounds)
+    ]
+    found = [
+        f"{options.rounds} rounds, one thread, torch {torch.__version__}",
+        f"SpeechBrain {version('speechbrain')}",
+        platform.machine(),
+        "commit "
+        + subprocess.run(commit, cwd=PROJECT, capture_output=True, text=True, check=False).stdout.strip(),
+    ]
+    rows.append({"scores": f"({', '.join(found)})"})
+    print(json.dumps({"rows": rows}, indent=1))
 
 
 if __name__ == "__main__":
