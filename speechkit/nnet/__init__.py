@@ -34,6 +34,7 @@ from speechkit.nnet.hyper_recurrent import (
     HyperLSTM,
     HyperRNN,
 )
+from speechkit.nnet.hyper_weight import keep_matrices
 from speechkit.nnet.join_bands import JoinBands
 from speechkit.nnet.ligru import CLiGRU, HyperLiGRU, LiGRU, QLiGRU
 from speechkit.nnet.linear import Linear
@@ -115,4 +116,5 @@ __all__ = [
     "SubSpectralNorm",
     "ZReLU",
     "hyper_init",
+    "keep_matrices",
 ]

@@ -1,6 +1,7 @@
 """The weights of a layer over an algebra, and the two ways to multiply by them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,27 @@ BILINEAR_WIDTH = {
     "linear": {"complex": 512, "quaternion": 512},
     "convolution": {"quaternion": 512},
 }
+
+# The matrices kept by `keep_matrices`, innermost last.
+_kept: list[dict[nn.Module, Tensor]] = []
+
+
+@contextmanager
+def keep_matrices() -> Iterator[None]:
+    """Inside, without gradients, a layer builds its real matrix once: for many small steps, as in a search.
+
+    Weights must not change inside.
+
+    >>> layer = HyperWeight(find_algebra("complex"), (3, 2))
+    >>> with keep_matrices(), torch.no_grad():
+    ...     layer.matrix() is layer.matrix()
+    True
+    """
+    _kept.append({})
+    try:
+        yield
+    finally:
+        _kept.pop()
 
 
 class HyperWeight(nn.Module):
@@ -77,6 +99,13 @@ class HyperWeight(nn.Module):
         """The real matrix (n O, n I / G, *kernel), the outputs of a group side by side."""
         if self.algebra.name == "real":
             return self.parts[0]
+        if not _kept or torch.is_grad_enabled():
+            return self._build_matrix()
+        if self not in _kept[-1]:
+            _kept[-1][self] = self._build_matrix()
+        return _kept[-1][self]
+
+    def _build_matrix(self) -> Tensor:
         if self.is_spinor:
             matrix = rotation_matrix(self.parts, self.algebra)
             if self.scale is not None:

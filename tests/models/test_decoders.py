@@ -17,6 +17,8 @@ from speechkit.models import (
     TransformerDecoder,
     TransformerLM,
 )
+from speechkit.nnet import keep_matrices
+from speechkit.nnet.hyper_weight import HyperWeight
 from speechkit.ops.search_state import select_beams, select_utterances, start_beams
 
 # B utterances, K beams of each, T frames, U tokens, V tokens there are
@@ -125,6 +127,28 @@ def test_beams_move_and_utterances_leave(name):
         for each in text[0]:
             expected, alone = model.step(each.view(1), alone)
         torch.testing.assert_close(got[row], expected[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["transformer relative", "location", "recurrent lm complex"])
+def test_matrices_are_kept_for_a_search_and_no_longer(name):
+    model, encoded = make(name), frames()
+    weights = [each for each in model.modules() if isinstance(each, HyperWeight)]
+
+    def search() -> Tensor:
+        log_probs, state = model.step(torch.zeros(3, dtype=torch.long), start(name, model, encoded, LENGTHS))
+        return model.step(log_probs.argmax(-1), state)[0]
+
+    with torch.no_grad():
+        expected = search()
+        with keep_matrices():
+            assert torch.equal(search(), expected)
+            assert all(each.matrix() is each.matrix() for each in weights)
+            with torch.enable_grad():  # a matrix with a history would be of no use to another backward pass
+                assert search().requires_grad
+        for each in weights:
+            each.parts.mul_(1.5)
+        with keep_matrices():
+            assert not torch.allclose(search(), expected)
 
 
 @pytest.mark.parametrize("name", [*ATTENDING, *SPEAKING])
