@@ -170,6 +170,8 @@ def located(error: UserError, call: Call) -> UserError:
         elif isinstance(holder, Sequence) and part.isdigit() and int(part) < len(holder.items):
             node = holder.items[int(part)]  # type: ignore[assignment]
             place = node.place
+    if isinstance(node, Scalar) and node.origin is not None:  # a reference: where the value itself is written
+        place = node.origin.place
     found = error.found
     if error.place is not None:
         found = f"{error.place}: {found}"

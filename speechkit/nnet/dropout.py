@@ -1,4 +1,4 @@
-"""Dropout of whole channels."""
+"""Dropout of whole channels, and of whole numbers."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -26,3 +26,17 @@ class Dropout2d(nn.Module):
         if not self.training or self.p == 0:
             return x
         return x * F.dropout(x.new_ones(x.shape[0], *[1] * (x.dim() - 2), x.shape[-1]), self.p)
+
+
+def drop_numbers(x: Tensor, p: float, n_parts: int) -> Tensor:
+    """(..., n F) with a share `p` of the numbers zero, all n parts of one together, and the rest scaled.
+
+    >>> import torch
+    >>> dropped = drop_numbers(torch.ones(4, 6), 0.5, n_parts=2).unflatten(-1, (2, 3))
+    >>> torch.equal(dropped[:, 0], dropped[:, 1])
+    True
+    """
+    if n_parts == 1:
+        return F.dropout(x, p)
+    numbers = x.unflatten(-1, (n_parts, -1))
+    return (numbers * F.dropout(x.new_ones(numbers[..., :1, :].shape), p)).flatten(-2)

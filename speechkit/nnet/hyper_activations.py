@@ -6,15 +6,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechkit.nnet.dropout import drop_numbers
 from speechkit.nnet.hyper_weight import count_numbers
 from speechkit.nnet.sizes import check_probability
 from speechkit.ops.algebra import find_algebra, join_parts, split_parts
 
 # n parts, F numbers; every layer maps (..., n F) to the same shape
+NEAR_ZERO = 1e-4  # a number shorter than this has no phase that is worth a slope
 
 
 class ModReLU(nn.Module):
     """relu(|z| + b) z / |z| with a learned b for each number (Arjovsky et al., ICML 2016); the phase is kept.
+
+    With b above 0 that jumps at z = 0: its slope grows as b / |z|. So below |z| = 1e-4 (`NEAR_ZERO`) it is
+    relu(1 + b / 1e-4) z, and no slope exceeds 1 + |b| / 1e-4. At exactly 0, where padding and the zeros of a
+    ReLU are, its value is 0 and its slope at most 1.
 
     >>> ModReLU("complex", input_shape=(1, 1, 2))(torch.tensor([[[3.0, -4.0]]])).tolist()
     [[[3.0, -4.0]]]
@@ -35,7 +41,9 @@ class ModReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         numbers = split_parts(x, self.algebra)
         modulus = torch.linalg.vector_norm(numbers, dim=-2, keepdim=True)
-        return join_parts(numbers * (F.relu(modulus + self.bias) / modulus.clamp_min(_tiny(modulus))))
+        growth = self.bias / modulus.clamp_min(NEAR_ZERO)
+        growth = torch.where(modulus > 0, growth, growth.clamp_max(0))
+        return join_parts(numbers * F.relu(1 + growth))
 
 
 class ZReLU(nn.Module):
@@ -105,9 +113,9 @@ class HyperDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        numbers = split_parts(x, self.algebra)
-        return join_parts(numbers * F.dropout(torch.ones_like(numbers[..., :1, :]), self.p))
+        return drop_numbers(x, self.p, self.algebra.n_parts)
 
 
 def _tiny(x: Tensor) -> float:
-    return torch.finfo(x.dtype).tiny
+    """The shortest number to divide by: of shorter ones the squares, and so the length, are lost."""
+    return max(1e-19, torch.finfo(x.dtype).tiny)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from speechkit.errors import UserError
+from speechkit.errors import UserError, suggest
 from speechkit.ops.algebra import Algebra
 
 # n parts, O outputs, I inputs, counted in numbers
@@ -33,7 +33,8 @@ def hyper_init(
     n, n_out, n_in, *kernel = shape
     taps = math.prod(kernel)
     if init_criterion not in CRITERIA:
-        raise UserError(f"init_criterion {init_criterion!r}", expected=" or ".join(CRITERIA))
+        found = f"init_criterion {init_criterion!r}{suggest(str(init_criterion), CRITERIA)}"
+        raise UserError(found, expected=" or ".join(CRITERIA), key="init_criterion")
     power = 2 / ((n_in + n_out) * taps) if init_criterion == "glorot" else 2 / (n_in * taps)
     if weight_init == "unitary":
         modulus = torch.full((n_out, n_in, *kernel), math.sqrt(power))
@@ -58,4 +59,5 @@ def check_weight_init(algebra: Algebra, weight_init: str | None, layer: str) -> 
     if fits and (weight_init is None or weight_init in KINDS):
         return
     own = [kind for kind in KINDS if kind in (algebra.name, "unitary")]
-    raise UserError(f"{layer}: weight_init {weight_init!r}", expected=f"{' or '.join(own)}, or none")
+    found = f"{layer}: weight_init {weight_init!r}{suggest(str(weight_init), own)}"
+    raise UserError(found, expected=f"{' or '.join(own)}, or none", key="weight_init")

@@ -49,7 +49,7 @@ class HyperBatchNorm(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 < momentum <= 1:
-            raise UserError(f"momentum is {momentum!r}", expected="a number above 0, up to 1")
+            raise UserError(f"momentum is {momentum!r}", expected="a number above 0, up to 1", key="momentum")
         self.algebra = algebra_of(self, algebra)
         n = self.algebra.n_parts
         n_numbers = count_numbers(self.algebra, input_shape, input_size, layer=type(self).__name__)
@@ -63,6 +63,8 @@ class HyperBatchNorm(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, ..., n F), true lengths (B,) in frames, to the same shape."""
         check_width(x, self.input_size, type(self).__name__)
+        if self.training and x.numel() == 0:  # no frame, no statistics
+            return x
         with torch.autocast(x.device.type, enabled=False):  # sums over many frames need all their digits
             rows = mask_padding(x, lengths).to(_type_of_sums(x)).reshape(-1, *self.running_mean.shape)
             if self.training:
@@ -183,7 +185,7 @@ class _Affine(nn.Module):
     def __init__(self, n_parts: int, n_numbers: int, is_learned: bool, whiten: str) -> None:
         super().__init__()
         if whiten not in WHITEN:
-            raise UserError(f"whiten {whiten!r}", expected=" or ".join(WHITEN))
+            raise UserError(f"whiten {whiten!r}", expected=" or ".join(WHITEN), key="whiten")
         self.whiten = whiten
         rows, columns = torch.tril_indices(n_parts, n_parts)
         if whiten == "shared":
@@ -223,5 +225,5 @@ def _is_over_bands(layer: str, axis: int | Sequence[int], input_shape: Sequence[
     if axes == [n_axes - 1]:
         return False
     if n_axes != 4 or axes != [2, 3]:
-        raise UserError(f"{layer}: axis is {axis!r}", expected="the last axis, or [2, 3] of four")
+        raise UserError(f"{layer}: axis is {axis!r}", expected="the last axis, or [2, 3] of four", key="axis")
     return True

@@ -67,7 +67,10 @@ class HyperKernel(nn.Module):
         if is_exporting() and isinstance(x, Tensor):
             return scan_kernel(self.cell, x, weights)
         if isinstance(x, Tensor):
-            return self.run(x, weights, self.zeros(x, len(x)))
+            first = self.zeros(x, len(x))
+            if x.shape[1] == 0:  # torch's kernels want a frame
+                return x.new_zeros(len(x), 0, self.n_hidden), first
+            return self.run(x, weights, first)
         y, state = self.run(x.data, weights, self.zeros(x.data, int(x.batch_sizes[0])), x.batch_sizes)
         if x.unsorted_indices is None:
             return y, state
@@ -138,7 +141,7 @@ class _HyperRecurrent(nn.Module):
         """(B, T, n I), true lengths (B,) in frames, to (B, T, n D H), and the state with `return_hidden`.
 
         Both directions' numbers stand together: `[r_f, r_b, i_f, i_b]`. The state after each item's last true
-        frame is (L D, B, n H), forward before backward; for an LSTM two.
+        frame is (L D, B, n H), forward before backward; for an LSTM two; zeros of an item without frames.
         """
         check_width(x, self.input_size, type(self).__name__)
         dropout = self.dropout if self.training else 0.0
@@ -150,7 +153,7 @@ class HyperRNN(_HyperRecurrent):
     """Elman network with tanh, of numbers: h' = tanh(W x + U h + b) part by part.
 
     Sizes count numbers: (B, T, n I) to (B, T, n H), or (B, T, n 2 H) in both directions. Weights as in
-    `HyperLinear`, biases start at zero; `dropout` between layers.
+    `HyperLinear`, biases start at zero; `dropout` between layers, of whole numbers.
 
     >>> layer = HyperRNN(12, input_shape=(2, 16, 40), algebra="octonion")
     >>> layer(torch.zeros(2, 16, 40)).shape

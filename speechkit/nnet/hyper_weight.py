@@ -96,7 +96,10 @@ class HyperWeight(nn.Module):
         return torch.einsum("rn,n...->r...", self.left, self.parts)
 
     def matrix(self) -> Tensor:
-        """The real matrix (n O, n I / G, *kernel), the outputs of a group side by side."""
+        """The real matrix (n O, n I / G, *kernel), the outputs of a group side by side.
+
+        Made in the weights' own precision also under autocast: a rotation of few digits changes lengths.
+        """
         if self.algebra.name == "real":
             return self.parts[0]
         if not _kept or torch.is_grad_enabled():
@@ -106,6 +109,10 @@ class HyperWeight(nn.Module):
         return _kept[-1][self]
 
     def _build_matrix(self) -> Tensor:
+        device = self.parts.device.type
+        if torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                return self._build_matrix()
         if self.is_spinor:
             matrix = rotation_matrix(self.parts, self.algebra)
             if self.scale is not None:
@@ -153,10 +160,10 @@ def algebra_of(layer: nn.Module, algebra: str | None) -> Algebra:
     own: str | None = getattr(layer, "own_algebra", None)
     asked = algebra or own
     if asked is None:
-        raise UserError(f"{name} without algebra", expected="real, complex, quaternion, ...")
+        raise UserError(f"{name} without algebra", expected="real, complex, quaternion, ...", key="algebra")
     found = find_algebra(asked)
     if own is not None and found.name != own:
-        raise UserError(f"{name} over {found.name}", expected=own, do=f"use Hyper{name[1:]}")
+        raise UserError(f"{name} over {found.name}", expected=own, do=f"use Hyper{name[1:]}", key="algebra")
     return found
 
 
@@ -201,6 +208,6 @@ def check_init(
     """The words for first values are known, and only quaternions rotate."""
     check_weight_init(algebra, init[1], layer)
     if rotates[0] and algebra.name != "quaternion":
-        raise UserError(f"{layer}: spinor over {algebra.name}", expected="quaternion")
+        raise UserError(f"{layer}: spinor over {algebra.name}", expected="quaternion", key="spinor")
     if rotates[1] and not rotates[0]:
-        raise UserError(f"{layer}: vector_scale without spinor", do="set spinor: True")
+        raise UserError(f"{layer}: vector_scale without spinor", do="set spinor: True", key="vector_scale")

@@ -15,7 +15,7 @@ from speechkit.nnet.normalization import BatchNorm, LayerNorm
 from speechkit.nnet.recurrent import check_recurrent, join_directions, stack_layers
 from speechkit.nnet.sizes import check_width
 from speechkit.ops.algebra import Algebra
-from speechkit.ops.lengths import reverse_padded
+from speechkit.ops.lengths import check_lengths, reverse_padded
 from speechkit.ops.ligru import ligru_states
 
 # B batch, T frames, n parts, H hidden numbers, L layers, D directions
@@ -27,7 +27,8 @@ class HyperLiGRU(nn.Module):
 
     z = sigmoid(N(W_z x) + U_z h), c = relu(N(W_c x) + U_c h), h' = z h + (1 - z) c, gates part by part. N is
     `normalization`: `batchnorm` over true frames or `layernorm` within a frame, of numbers (the hyper norms);
-    null for none, then with a bias if `bias`. `dropout` draws once for all frames which candidates are zero.
+    null for none, then with a bias if `bias`. `dropout` draws once for all frames which candidates are zero,
+    all parts of a number together.
     Sizes count numbers, and both directions' numbers stand together: `[r_f, r_b, i_f, i_b]`. Weights as in
     `HyperLinear`; over the reals U starts orthogonal.
 
@@ -59,7 +60,9 @@ class HyperLiGRU(nn.Module):
         kind, n_numbers = numbers_of(self, algebra, (input_shape, input_size), init)
         if normalization not in (None, *NORMALIZATIONS):
             raise UserError(
-                f"{name}: normalization is {normalization!r}", expected="batchnorm, layernorm or null"
+                f"{name}: normalization is {normalization!r}",
+                expected="batchnorm, layernorm or null",
+                key="normalization",
             )
         self.input_size, self.n_parts = n_numbers * kind.n_parts, kind.n_parts
         self.dropout, self.return_hidden = dropout, return_hidden
@@ -73,9 +76,11 @@ class HyperLiGRU(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """(B, T, n I), true lengths (B,) in frames, to (B, T, n D H), and the state with `return_hidden`.
 
-        The state after each item's last true frame is (L D, B, n H), forward before backward.
+        The state after each item's last true frame is (L D, B, n H), forward before backward; zeros of an
+        item without frames.
         """
         check_width(x, self.input_size, type(self).__name__)
+        check_lengths(lengths, x.shape[1])
         states = []
         for layer in self.layers:
             cells = cast("list[_LiGRUCell]", list(layer.children()))
@@ -92,7 +97,9 @@ class HyperLiGRU(nn.Module):
         """What the candidates of a layer are multiplied by, the same in every frame: (D, B, n H)."""
         if not self.training or not self.dropout:
             return None
-        return F.dropout(weight.new_ones(len(weight), len(x), weight.shape[2]), self.dropout)
+        n_numbers = weight.shape[2] // self.n_parts
+        drawn = F.dropout(weight.new_ones(len(weight), len(x), n_numbers), self.dropout)
+        return drawn.repeat(1, 1, self.n_parts)
 
 
 class LiGRU(HyperLiGRU):
@@ -170,7 +177,11 @@ def _make_norm(normalization: str | None, algebra: Algebra, n_numbers: int) -> n
 
 def _last_true(y: Tensor, lengths: Tensor | None) -> Tensor:
     """(B, T, F) to the last true frame of each item, (B, F); zeros for an item without one."""
+    n_frames = y.shape[1]
+    if n_frames == 0:
+        return y.new_zeros(len(y), y.shape[2])
     if lengths is None:
         return y[:, -1]
     last = (lengths.to(y.device) - 1).view(-1, 1, 1).expand(-1, 1, y.shape[2])
-    return torch.where(last[:, 0] < 0, y.new_zeros(()), y.gather(1, last.clamp_min(0)).squeeze(1))
+    true = y.gather(1, last.clamp(0, n_frames - 1)).squeeze(1)
+    return torch.where(last[:, 0] < 0, y.new_zeros(()), true)

@@ -82,7 +82,7 @@ class _BandNorm(nn.Module):
     def __init__(self, n_channels: int, n_subbands: int, eps: float, momentum: float, affine: bool) -> None:
         super().__init__()
         if not 0 < momentum <= 1:
-            raise UserError(f"momentum is {momentum!r}", expected="a number above 0, up to 1")
+            raise UserError(f"momentum is {momentum!r}", expected="a number above 0, up to 1", key="momentum")
         self.n_channels, self.n_subbands, self.eps, self.momentum = n_channels, n_subbands, eps, momentum
         shape = (n_subbands, 1, n_channels)
         self.weight = nn.Parameter(torch.ones(shape), requires_grad=affine)
@@ -102,6 +102,8 @@ class _BandNorm(nn.Module):
             shift, bands = self.bias - self.running_mean * scale, grouped.shape[-3:]
             rows = torch.addcmul(_to_row(shift, bands), x.flatten(-2), _to_row(scale, bands))
             return rows.view(x.shape)
+        if x.numel() == 0:  # no frame, no statistics
+            return x
         grouped = mask_padding(grouped, lengths)
         true = _true_frames(grouped, lengths)
         with torch.autocast(x.device.type, enabled=False):  # sums over many frames need all their digits

@@ -59,9 +59,9 @@ class Pooling2d(nn.Module):
     ) -> None:
         super().__init__()
         if pool_type not in ("max", "avg"):
-            raise UserError(f"pool_type is {pool_type!r}", expected="max or avg")
+            raise UserError(f"pool_type is {pool_type!r}", expected="max or avg", key="pool_type")
         if padding not in ("valid", "same"):
-            raise UserError(f"padding {padding!r}", expected="valid or same")
+            raise UserError(f"padding {padding!r}", expected="valid or same", key="padding")
         self.pool_type, self.padding = pool_type, padding
         self.kernel_size = pair_of(kernel_size, "Pooling2d", "kernel_size")
         self.stride = pair_of(self.kernel_size if stride is None else stride, "Pooling2d", "stride")

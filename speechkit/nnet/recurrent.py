@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from speechkit.nnet.dropout import drop_numbers
 from speechkit.nnet.sizes import check_positive, check_probability, check_width, input_size_of
 from speechkit.ops.exporting import is_exporting
-from speechkit.ops.lengths import is_padded, reverse_padded
+from speechkit.ops.lengths import check_lengths, is_padded, mask_padding, reverse_padded
 from speechkit.ops.scanned import scan_kernel
 
 # B batch, T frames, H hidden units, L layers, D directions
@@ -52,6 +52,7 @@ class _Recurrent(nn.Module):
         """(B, T, F), true lengths (B,) in frames, to (B, T, D H), and the state with `return_hidden`.
 
         The state after each item's last true frame is (L D, B, H), forward before backward; for an LSTM two.
+        It is zeros of an item without frames. Lengths that are fractions, or beyond T, are a UserError.
         """
         check_width(x, self.input_size, type(self).__name__)
         dropout = self.dropout if self.training else 0.0
@@ -117,10 +118,11 @@ def run_layers(
 
     `n_parts` is that of the outputs' numbers, whose parts `join_directions` keeps side by side.
     """
+    check_lengths(lengths, x.shape[1])
     states: list[State] = []
     for depth, directions in enumerate(layers):
         if depth and dropout:
-            x = F.dropout(x, dropout)
+            x = drop_numbers(x, dropout, n_parts)
         outputs: list[Tensor] = []
         for direction, kernel in enumerate(directions.children()):
             frames = reverse_padded(x, lengths) if direction else x
@@ -135,6 +137,9 @@ def run_layers(
 def _run_kernel(kernel: nn.Module, x: Tensor) -> tuple[Tensor, State]:
     if is_exporting() and isinstance(kernel, nn.RNNBase):
         return scan_kernel(kernel.mode.lower().removesuffix("_tanh"), x, list(kernel.parameters()))
+    if x.shape[1] == 0 and isinstance(kernel, nn.RNNBase):  # torch's kernels want a frame
+        zeros = x.new_zeros(1, len(x), kernel.hidden_size)
+        return x.new_zeros(len(x), 0, kernel.hidden_size), (zeros, zeros) if kernel.mode == "LSTM" else zeros
     return kernel(x)
 
 
@@ -152,10 +157,18 @@ def join_directions(outputs: Sequence[Tensor], n_parts: int) -> Tensor:
 
 def _state_at_end(kernel: nn.Module, x: Tensor, lengths: Tensor | None, state: State) -> State:
     """The state after the last true frame; an LSTM's cell is no output, so padding costs a packed run."""
-    if lengths is None or not is_padded(lengths, x.shape[1]):
+    n_frames = x.shape[1]
+    if lengths is None or n_frames == 0 or not is_padded(lengths, n_frames):
         return state
-    packed = pack_padded_sequence(x, lengths.clamp_min(1).cpu(), batch_first=True, enforce_sorted=False)
-    return kernel(packed)[1]
+    # torch packs no item without frames: it gets one, which is then forgotten
+    counts = lengths.clamp(1, n_frames).cpu()
+    packed = pack_padded_sequence(mask_padding(x, lengths), counts, batch_first=True, enforce_sorted=False)
+    has_frames = (lengths > 0).to(x.device).view(1, -1, 1)
+    after = kernel(packed)[1]
+    if isinstance(after, Tensor):
+        return torch.where(has_frames, after, after.new_zeros(()))
+    hidden, cell = (torch.where(has_frames, each, each.new_zeros(())) for each in after)
+    return hidden, cell
 
 
 def _stack(states: list[State]) -> State:

@@ -31,7 +31,7 @@ def check_positive(layer: str, **sizes: int | None) -> int:
     size = None
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise UserError(f"{layer}: {name} is {size!r}", expected="a whole number above 0")
+            raise UserError(f"{layer}: {name} is {size!r}", expected="a whole number above 0", key=name)
     assert size is not None
     return size
 
@@ -40,7 +40,7 @@ def check_probability(layer: str, **values: float) -> None:
     """Every value is in [0, 1)."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-            raise UserError(f"{layer}: {name} is {value!r}", expected="a number from 0 to below 1")
+            raise UserError(f"{layer}: {name} is {value!r}", expected="a number from 0 to below 1", key=name)
 
 
 def check_width(x: Tensor, expected: int, layer: str) -> None:
@@ -60,7 +60,8 @@ def pair_of(size: int | Sequence[int], layer: str, name: str) -> tuple[int, int]
     """
     both = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) else ()
     if len(both) != 2:
-        raise UserError(f"{layer}: {name} is {size!r}", expected="a whole number, or two: [time, frequency]")
+        expected = "a whole number, or two: [time, frequency]"
+        raise UserError(f"{layer}: {name} is {size!r}", expected=expected, key=name)
     for value in both:
         check_positive(layer, **{name: value})
     return both[0], both[1]

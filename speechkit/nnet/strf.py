@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechkit.errors import UserError
+from speechkit.errors import UserError, suggest
 from speechkit.nnet.sizes import check_positive, pair_of
 from speechkit.ops.exporting import is_exporting
 from speechkit.ops.filtering import filter_spectra
@@ -248,7 +248,8 @@ class STRFConv2d(nn.Module):
 
 def _check_one_of(name: str, value: str, expected: Sequence[str] | dict) -> None:
     if value not in expected:
-        raise UserError(f"STRFConv2d: {name} is {value!r}", expected=", ".join(expected))
+        found = f"STRFConv2d: {name} is {value!r}{suggest(str(value), expected)}"
+        raise UserError(found, expected=", ".join(expected), key=name)
 
 
 def _check_one_channel(n_channels: int | None) -> None:

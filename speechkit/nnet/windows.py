@@ -73,7 +73,8 @@ def _padding_pair(layer: str, padding: str | Sequence[str]) -> tuple[str, str]:
     if isinstance(padding, str):
         return padding, "same" if padding == "causal" else padding
     if len(padding) != 2:
-        raise UserError(f"{layer}: padding is {padding!r}", expected="one word, or two: [time, frequency]")
+        expected = "one word, or two: [time, frequency]"
+        raise UserError(f"{layer}: padding is {padding!r}", expected=expected, key="padding")
     return padding[0], padding[1]
 
 

@@ -70,7 +70,9 @@ def find_algebra(algebra: str | Algebra) -> Algebra:
     if kind == "phm" and size.isdecimal() and int(size) > 0:
         return Algebra(f"phm:{int(size)}", int(size), _cyclic(int(size)), is_learned=True)
     raise UserError(
-        f"algebra {algebra!r}{suggest(str(algebra), NAMES)}", expected=f"{', '.join(NAMES)} or phm:n"
+        f"algebra {algebra!r}{suggest(str(algebra), NAMES)}",
+        expected=f"{', '.join(NAMES)} or phm:n",
+        key="algebra",
     )
 
 

@@ -28,16 +28,38 @@ def is_padded(lengths: Tensor | None, n_max: int) -> bool:
     return bool((lengths < n_max).any())
 
 
+def check_lengths(lengths: Tensor | None, n_max: int) -> None:
+    """A UserError for lengths that are no integers, or beyond `n_max`, the size of the padded axis.
+
+    How great they are is looked at on the CPU alone, as in `is_padded`; on an accelerator greater ones count
+    as `n_max`.
+
+    >>> check_lengths(torch.tensor([3, 2]), 3)
+    """
+    if lengths is None:
+        return
+    _check_counts(lengths)
+    if lengths.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    if bool((lengths > n_max).any()):
+        found = f"a length of {int(lengths.max())} in a batch padded to {n_max}"
+        raise UserError(found, expected=f"lengths of at most {n_max}")
+
+
+def _check_counts(lengths: Tensor) -> None:
+    if lengths.is_floating_point():
+        raise UserError(
+            f"lengths of type {lengths.dtype}", expected="integer counts", do="multiply fractions by the size"
+        )
+
+
 def length_mask(lengths: Tensor, n_max: int) -> Tensor:
     """True where there is signal: (B,) lengths to a (B, T) mask with T = `n_max`.
 
     >>> length_mask(torch.tensor([1, 3]), 3).int().tolist()
     [[1, 0, 0], [1, 1, 1]]
     """
-    if lengths.is_floating_point():
-        raise UserError(
-            f"lengths of type {lengths.dtype}", expected="integer counts", do="multiply fractions by the size"
-        )
+    _check_counts(lengths)
     return torch.arange(n_max, device=lengths.device) < lengths.unsqueeze(-1)
 
 
@@ -66,13 +88,16 @@ def expanded_mask(lengths: Tensor, x: Tensor, axis: int = 1) -> Tensor:
 def reverse_padded(x: Tensor, lengths: Tensor | None) -> Tensor:
     """(B, T, ...) with the true frames of each item in reverse order; padding stays in its place.
 
+    Lengths are checked by `check_lengths`.
+
     >>> reverse_padded(torch.tensor([[1, 2, 0], [1, 2, 3]]), torch.tensor([2, 3])).tolist()
     [[2, 1, 0], [3, 2, 1]]
     """
+    check_lengths(lengths, x.shape[1])
     if lengths is None or not is_padded(lengths, x.shape[1]):
         return x.flip(1)
     frames = torch.arange(x.shape[1], device=x.device)
-    ends = lengths.to(x.device).unsqueeze(-1)
+    ends = lengths.to(x.device).clamp_max(x.shape[1]).unsqueeze(-1)
     index = torch.where(frames < ends, ends - 1 - frames, frames)
     return x.gather(1, index.view(*index.shape, *[1] * (x.dim() - 2)).expand_as(x))
 

@@ -88,7 +88,10 @@ class _States(torch.autograd.Function):
             torch.lerp(candidates[t], kept_numbers[t], updates[t], out=kept_numbers[t + 1])
         ctx.save_for_backward(gates, states, weight, factor)
         ctx.n_parts = n_parts
-        return tuple(each.transpose(0, 1) for each in states[1:].unbind(1))
+        outputs = tuple(each.transpose(0, 1) for each in states[1:].unbind(1))
+        # Of both directions one tensor is made; that of one is the layer's output, on which the next layer
+        # may work in place: not on what is kept for the backward pass.
+        return outputs if len(outputs) > 1 else (outputs[0].clone(memory_format=torch.contiguous_format),)
 
     @staticmethod
     @once_differentiable

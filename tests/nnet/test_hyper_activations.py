@@ -14,7 +14,15 @@ from speechkit.nnet import (
     QPooling2d,
     ZReLU,
 )
-from speechkit.ops.algebra import find_algebra, norm, normalize, real_part, split_parts, to_complex
+from speechkit.ops.algebra import (
+    find_algebra,
+    from_complex,
+    norm,
+    normalize,
+    real_part,
+    split_parts,
+    to_complex,
+)
 
 
 def numbers(*shape):
@@ -69,6 +77,34 @@ def test_activations_are_differentiable_also_at_zero(layer):
     y = layer(zeros)
     assert y.abs().max() == 0
     assert torch.autograd.grad(y.sum(), zeros)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("bias", [0.5, 10.0])
+def test_modrelu_has_no_steep_slope_at_zero_and_is_as_published_elsewhere(bias):
+    """Zeros of padding or of a ReLU, next to a bias that has been learned, in float32."""
+    layer = ModReLU("complex", input_size=3)
+    torch.nn.init.constant_(layer.bias, bias)
+    for size, bound in ((0.0, 1.0), (1e-38, 1 + bias / 1e-4), (1e-6, 1 + bias / 1e-4)):
+        x = (size * torch.randn(4, 6)).requires_grad_()
+        y = layer(x)
+        slopes = torch.autograd.grad(y.sum(), [x, layer.bias])
+        assert y.abs().max() <= size * 10 * bound
+        assert slopes[0].abs().max() <= 2 * bound
+        assert slopes[1].isfinite().all()
+    x = numbers(50, 6).requires_grad_()
+    z = to_complex(x)
+    expected = from_complex(z * ((z.abs() + bias).relu() / z.abs()))
+    torch.testing.assert_close(layer.double()(x), expected)
+    upstream = numbers(50, 6)
+    torch.testing.assert_close(*[torch.autograd.grad(y, x, upstream)[0] for y in (layer(x), expected)])
+
+
+@pytest.mark.parametrize("layer", [PhaseTanh("quaternion"), Cardioid("quaternion"), ZReLU("quaternion")])
+@pytest.mark.parametrize("size", [0.0, 1e-44, 1e-38, 1e-30, 1e-24, 1e-20, 1e-12])
+def test_no_slope_is_steep_however_short_a_number(layer, size):
+    """The squares of numbers below 1e-23 are lost, and with them the length."""
+    x = (size * torch.randn(20, 8)).requires_grad_()
+    assert torch.autograd.grad(layer(x).sum(), x)[0].abs().max() <= 4
 
 
 def test_dropout_drops_all_parts_of_a_number():

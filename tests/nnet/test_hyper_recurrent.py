@@ -211,6 +211,109 @@ def test_dropout_between_layers_is_off_in_evaluation():
     torch.testing.assert_close(layer(x), layer(x), rtol=0, atol=0)
 
 
+RECURRENT = (RNN, LSTM, GRU, LiGRU, *COMPLEX, *QUATERNION)
+
+
+@pytest.mark.parametrize("layer_class", [*COMPLEX, *QUATERNION])
+def test_dropout_drops_all_parts_of_a_number(layer_class):
+    """Between layers, and of a LiGRU's candidates in every frame."""
+    torch.manual_seed(0)
+    is_ligru = layer_class in (CLiGRU, QLiGRU)
+    layer = layer_class(20, input_size=2, num_layers=1 if is_ligru else 2, bidirectional=True, dropout=0.25)
+    n = layer.n_parts
+    x = torch.randn(3, 5, 2 * n)
+    if is_ligru:
+        weight = layer.layers[0][0].recurrent.matrix().unsqueeze(0)
+        drawn = layer._mask(torch.zeros(30, 5, 2 * n), weight)
+    else:
+        kernel = layer.layers[1][0]
+        given = []
+        kernel.register_forward_pre_hook(lambda _, arguments: given.append(arguments[0]))
+        layer(x)
+        drawn = given[0]
+    is_dropped = drawn.unflatten(-1, (n, -1)) == 0
+    assert torch.equal(is_dropped, is_dropped[..., :1, :].expand_as(is_dropped))
+    assert 0.15 < is_dropped.float().mean() < 0.35
+    kept = drawn[drawn != 0]
+    if is_ligru:
+        torch.testing.assert_close(kept, torch.full_like(kept, 4 / 3))
+
+
+@pytest.mark.parametrize("layer_class", [RNN, LSTM, GRU])
+def test_dropout_of_real_layers_is_torchs_dropout(layer_class):
+    layer = layer_class(3, input_size=2, num_layers=2, dropout=0.5)
+    x = torch.randn(2, 5, 2)
+    torch.manual_seed(0)
+    got = layer(x)
+    torch.manual_seed(0)
+    expected = layer.layers[1][0](F.dropout(layer.layers[0][0](x)[0], 0.5))[0]
+    assert torch.equal(got, expected)
+
+
+def states_of(layer, x, lengths=None):
+    y, state = layer(x, lengths)
+    return y, torch.stack(state) if isinstance(state, tuple) else state.unsqueeze(0)
+
+
+@pytest.mark.parametrize("layer_class", RECURRENT)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_items_of_no_frame_or_one(layer_class, bidirectional):
+    """Each item as if it were alone, and zeros for the state of one without frames, whatever its padding."""
+    layer = layer_class(2, input_size=3, num_layers=2, bidirectional=bidirectional, return_hidden=True)
+    layer, n_frames = layer.double().eval(), [6, 1, 0, 4]
+    x = torch.randn(4, 6, 3 * getattr(layer, "n_parts", 1), dtype=torch.float64)
+    for item, count in enumerate(n_frames):
+        x[item, count:] = 1e3
+    y, states = states_of(layer, x, torch.tensor(n_frames))
+    for item, count in enumerate(n_frames):
+        alone, own = states_of(layer, x[item : item + 1, :count])
+        torch.testing.assert_close(y[item, :count], alone[0])
+        torch.testing.assert_close(states[:, :, item], own[:, :, 0])
+    assert states[:, :, 2].abs().max() == 0
+    assert states[:, :, 1].abs().min() > 0 or layer_class.__name__.endswith("LiGRU")
+
+
+@pytest.mark.parametrize("layer_class", RECURRENT)
+@pytest.mark.parametrize("training", [False, True])
+def test_a_batch_without_frames(layer_class, training):
+    layer = layer_class(3, input_size=2, num_layers=2, bidirectional=True, return_hidden=True)
+    n = getattr(layer, "n_parts", 1)
+    before = {name: value.clone() for name, value in layer.state_dict().items() if "running" in name}
+    for lengths in (None, torch.tensor([0, 0])):
+        y, states = states_of(layer.train(training), torch.zeros(2, 0, 2 * n), lengths)
+        assert y.shape == (2, 0, 6 * n)
+        assert states.shape[1:] == (4, 2, 3 * n)
+        assert states.abs().max() == 0
+    after = layer.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize("layer_class", RECURRENT)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_lengths_that_are_none_are_told(layer_class, bidirectional):
+    layer = layer_class(3, input_size=2, bidirectional=bidirectional)
+    x = torch.zeros(2, 4, 2 * getattr(layer, "n_parts", 1))
+    with pytest.raises(UserError, match="expected integer counts"):
+        layer(x, torch.tensor([1.0, 0.5]))
+    with pytest.raises(UserError, match="a length of 5 in a batch padded to 4"):
+        layer(x, torch.tensor([5, 3]))
+
+
+@pytest.mark.parametrize("layer_class", [LiGRU, CLiGRU])
+@pytest.mark.parametrize("shape", [(3, 5), (1, 5), (3, 1)])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_next_layer_may_work_in_place(layer_class, shape, bidirectional):
+    layer = layer_class(4, input_size=2, num_layers=2, bidirectional=bidirectional, normalization=None)
+    x = torch.randn(*shape, 2 * layer.n_parts)
+    sides = []
+    for is_inplace in (False, True):
+        y = layer(x)
+        y = F.relu(y - 0.05) if not is_inplace else F.relu(y.sub_(0.05), inplace=True)
+        sides.append(torch.autograd.grad(y.square().sum(), list(layer.parameters())))
+    assert any(gradient.abs().max() > 0 for gradient in sides[0])
+    torch.testing.assert_close(*sides)
+
+
 def test_first_weights_have_the_variance_of_a_gate_of_their_own():
     torch.manual_seed(0)
     for layer_class, n_gates in ((CLSTM, 4), (QGRU, 3), (CRNN, 1), (QLiGRU, 2)):

@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from speechkit.nnet import QConv1d, QLinear
+from speechkit.nnet import HyperLinear, QConv1d, QLinear
 from speechkit.ops.algebra import conjugate, multiply, norm, normalize
 
 
@@ -47,6 +47,18 @@ def test_vector_scale_scales_each_rotation():
     v = torch.randn(7, 4, dtype=torch.float64)
     expected = norm(v, "quaternion") * layer.weight.scale.abs().T
     torch.testing.assert_close(norm(layer(v), "quaternion"), expected)
+
+
+def test_autocast_multiplies_by_the_rotations_of_full_precision():
+    """Rotations made of bfloat16 products would no longer keep lengths."""
+    for layer in (
+        QLinear(3, input_size=5, spinor=True, vector_scale=True),
+        HyperLinear(3, input_size=5, algebra="phm:3"),
+    ):
+        expected = layer.weight.matrix()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(layer.weight.matrix(), expected)
+            assert layer(torch.randn(2, layer.input_size)).dtype == torch.bfloat16
 
 
 def test_tutorial_spinor_shapes():

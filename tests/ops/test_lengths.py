@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from speechkit.errors import UserError
 from speechkit.ops.lengths import (
+    check_lengths,
     conv_output_lengths,
     is_padded,
     length_mask,
@@ -56,8 +57,21 @@ def test_reverse_padded_twice_is_the_same_and_keeps_padding():
 
 
 def test_fractions_are_refused():
+    for refuse in (length_mask, check_lengths):
+        with pytest.raises(UserError, match="integer counts"):
+            refuse(torch.tensor([0.5, 1.0]), 4)
     with pytest.raises(UserError, match="integer counts"):
-        length_mask(torch.tensor([0.5, 1.0]), 4)
+        reverse_padded(torch.zeros(2, 4), torch.tensor([1.0, 1.0]))
+
+
+def test_lengths_beyond_the_padded_axis_are_refused():
+    check_lengths(None, 4)
+    check_lengths(torch.tensor([4, 0]), 4)
+    for lengths in ([5, 3], [5, 5]):
+        with pytest.raises(
+            UserError, match="a length of 5 in a batch padded to 4; expected lengths of at most 4"
+        ):
+            reverse_padded(torch.zeros(2, 4), torch.tensor(lengths))
 
 
 def test_unknown_padding_is_a_users_mistake():
