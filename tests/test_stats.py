@@ -23,12 +23,14 @@ def coverage(draw, truth: float, n_trials: int = 2000) -> float:
     return hits / n_trials
 
 
+@pytest.mark.integration  # thousands of samples
 @pytest.mark.parametrize(("n", "accuracy"), [(50, 0.8), (50, 0.95), (200, 0.98), (1000, 0.9)])
 def test_intervals_of_an_accuracy_cover_at_least_what_they_say(n: int, accuracy: float) -> None:
     # Three standard errors of 2,000 trials are 1.5 points. Few errors cannot be told finely: it may be more.
     assert coverage(lambda g: (g.random(n) < accuracy, np.ones(n), None), accuracy) > 0.95 - 0.015
 
 
+@pytest.mark.integration  # thousands of samples
 def test_intervals_of_an_error_rate_cover_what_they_say() -> None:
     def draw(generator: np.random.Generator) -> tuple:
         n_words = generator.integers(1, 30, 100)
@@ -37,6 +39,7 @@ def test_intervals_of_an_error_rate_cover_what_they_say() -> None:
     assert 0.95 - 0.025 < coverage(draw, 0.1) < 0.95 + 0.015
 
 
+@pytest.mark.integration  # thousands of samples
 def test_intervals_over_speakers_cover_where_those_over_utterances_do_not() -> None:
     """Speakers differ: 30 of them with 10 utterances each tell less than 300 independent utterances."""
 

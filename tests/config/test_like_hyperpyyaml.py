@@ -122,7 +122,7 @@ def test_one_plain_scalar(write, text: str):
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(-20, 20),
-    st.floats(allow_nan=False, allow_infinity=False, width=32),
+    st.floats(allow_nan=False, allow_infinity=False, width=32).map(lambda x: float(f"{x:.6g}")),
     st.sampled_from(
         [
             "<a>+<b>",

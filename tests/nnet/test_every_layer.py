@@ -146,7 +146,8 @@ HYPER_OVER_TIME = {
     "hyper batch norm complex": CBatchNorm,
     "hyper batch norm quaternion": QBatchNorm,
     "hyper layer norm": partial(HyperLayerNorm, algebra="quaternion", whiten="shared"),
-    "hyper layer norm complex": CLayerNorm,
+    # Two numbers have a covariance of rank 1: whitened with a small eps it blows rounding up.
+    "hyper layer norm complex": partial(CLayerNorm, eps=1e-2),
     "hyper pool": partial(HyperPooling1d, "max", 3, stride=2, padding="same", algebra="complex"),
     "hyper modrelu": partial(ModReLU, "complex"),
     "hyper zrelu": ZReLU,

@@ -243,8 +243,11 @@ def test_padding_never_matters(make_model: type, clip_seconds: float | None, tmp
     """An utterance gets in a batch of longer ones what it gets alone."""
     from speechkit.features import LogMel
 
-    options: dict[str, Any] = {"channels": [4, 6]} if make_model is ResNet else {"width": 0.5}
-    modules = {"features": LogMel(8000, n_mels=40), "model": make_model(n_mels=40, n_classes=4, **options)}
+    features = LogMel(8000, n_mels=40)
+    options: dict[str, Any] = {"n_mels": 40, "width": 0.5}
+    if make_model is ResNet:
+        options = {"input_shape": features.output_shape, "channels": [4, 6]}
+    modules = {"features": features, "model": make_model(n_classes=4, **options)}
     brain = make_brain(tmp_path, modules=modules, sample_rate=8000, clip_seconds=clip_seconds)
     brain.modules.double().train()
     lengths, texts = [8000, 3333, 5001, 2400], ["yes", "no", "up", "down"]

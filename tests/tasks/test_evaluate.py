@@ -18,6 +18,8 @@ from speechkit.tasks.weights import read_best
 
 from .conftest import Recipe, read_lines, write_tones
 
+pytestmark = pytest.mark.integration  # whole runs, small ones: several rooms together
+
 PREPARE = '''"""The manifests of a folder of tones lie in it."""
 
 import shutil

@@ -16,6 +16,8 @@ from speechkit.tasks.initialize import load_matching
 
 from .conftest import Recipe, read_lines
 
+pytestmark = pytest.mark.integration  # whole runs, small ones: several rooms together
+
 FRESH = {"model.output.weight", "model.output.bias"}
 
 

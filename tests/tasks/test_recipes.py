@@ -11,6 +11,8 @@ from speechkit.tasks.recipe import import_file
 
 from .conftest import Recipe, read_lines
 
+pytestmark = pytest.mark.integration  # whole runs, small ones: several rooms together
+
 OWN_BRAIN = '''"""Tones, with a loss of this recipe's own."""
 
 from speechkit.tasks import Classification, main

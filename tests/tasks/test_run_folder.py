@@ -14,6 +14,8 @@ from speechkit.tasks.run_folder import clear_run, find_commit
 
 from .conftest import Recipe, read_lines
 
+pytestmark = pytest.mark.integration  # whole runs, small ones: several rooms together
+
 
 @pytest.fixture
 def trained(finished: Recipe, tmp_path: Path) -> Recipe:
