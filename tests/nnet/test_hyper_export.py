@@ -3,6 +3,7 @@
 ONNX Runtime is the oracle of what was written: it shares no code with torch.
 """
 
+import copy
 from functools import partial
 from pathlib import Path
 
@@ -162,6 +163,7 @@ def marked(name: str):
 @pytest.mark.parametrize("name", map(marked, EVERY))
 def test_an_exported_graph_keeps_the_net_for_any_batch_and_frames(name, tmp_path):
     net = used(name)
+    exact = copy.deepcopy(net).double()
     sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     with torch.no_grad():
         exported = torch.export.export(net, (inputs(net, 2, 20),), dynamic_shapes=(sizes,))
@@ -169,9 +171,12 @@ def test_an_exported_graph_keeps_the_net_for_any_batch_and_frames(name, tmp_path
     for n_items, n_frames in ((3, 33), (1, 14), (5, 20)):
         x = inputs(net, n_items, n_frames)
         expected = net(x).detach()
-        torch.testing.assert_close(exported.module()(x), expected, rtol=1e-5, atol=1e-5)
+        # A norm of few numbers enlarges what float32 rounds, by other amounts in another order of sums.
+        rounding = (exact(x.double()).detach() - expected).abs().max().item()
+        torch.testing.assert_close(exported.module()(x), expected, rtol=1e-5, atol=1e-5 + rounding)
         (got,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-        torch.testing.assert_close(torch.from_numpy(got), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(torch.from_numpy(got), expected, rtol=1e-5, atol=1e-5 + rounding)
+        assert rounding < 1e-3 * expected.abs().max()
 
 
 @pytest.mark.integration
