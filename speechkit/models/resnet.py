@@ -45,10 +45,10 @@ class ResNet(nn.Module):
         counts = [kind.count_numbers(width, "channels") for width in channels]
         self.feature_shape = tuple(input_shape[2:])
         width = counts[0]
-        layers: dict[str, nn.Module | Callable[..., nn.Module]] = {} if front is None else {"front": front}
-        layers["conv"] = partial(
-            kind.conv2d, out_channels=width, kernel_size=5, stride=stem_stride, bias=False
-        )
+        conv = partial(kind.conv2d, out_channels=width, kernel_size=5, stride=stem_stride, bias=False)
+        first = {"conv": conv} if front is None else {"front": front, "conv": conv}
+        # Built before the blocks, so that weights are drawn in the order of the layers.
+        layers: dict[str, nn.Module] = dict(Sequential(tuple(input_shape), **first).named_children())
         layers |= {"norm": kind.batch_norm(input_size=width), "act": nn.ReLU()}
         for stage, out_channels in enumerate(counts):
             for block in range(n_blocks):
