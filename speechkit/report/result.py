@@ -38,7 +38,12 @@ def build_report(run: Run, measures: dict[str, Measure]) -> dict[str, Any]:
         "overrides": hide_paths(description["overrides"]),
         **_describe_origin(description),
         **({"filters": summarize_filters(run)} if run.filters else {}),
+        **({"decoding": _without_schema(run.decoding)} if run.decoding else {}),
     }
+
+
+def _without_schema(content: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if key != "schema"}
 
 
 def hide_paths(overrides: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class Run:
     events: list[dict] = field(default_factory=list)
     model: dict[str, Any] | None = None
     filters: dict[str, Any] | None = None
+    decoding: dict[str, Any] | None = None  # how texts were found and scored
     predictions: dict[str, list[dict]] = field(default_factory=dict)  # subset -> records
     clips: list[dict] = field(default_factory=list)
 
@@ -51,6 +52,7 @@ def read_run(folder: str | Path) -> Run:
         events=_read_if_there(folder / "events.jsonl", read_events) or [],
         model=_read_if_there(folder / "model.json", lambda path: read_json(path, "model")),
         filters=_read_if_there(folder / "filters.json", read_filters),
+        decoding=_read_if_there(folder / "decoding.json", lambda path: read_json(path, "decoding")),
         predictions={
             name: read_records(path, description["task"]) for name, path in _find_predictions(folder)
         },

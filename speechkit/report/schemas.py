@@ -39,6 +39,8 @@ _FILTERS = {
     "moved_percent": {"median": (NUMBER, None), "largest": (NUMBER, None)},
     "correlation": {"median": (NUMBER, None), "smallest": (NUMBER, None)},
 }
+# How texts were found and scored.
+_DECODING = {"normalization": str, "search": str, "tokenizer_sha256": (str, None)}
 
 FORMATS: dict[str, Any] = {
     "run": {
@@ -131,6 +133,7 @@ FORMATS: dict[str, Any] = {
         ),
         "skipped": (str, None),
     },
+    "decoding": {"schema": SCHEMA, **_DECODING},
     "clips": {
         "schema": SCHEMA,
         "clips": [{"subset": str, "id": str, "path": str, "sample_rate": COUNT, "seconds": AMOUNT}],
@@ -162,6 +165,7 @@ FORMATS: dict[str, Any] = {
         "init_from?": {"checkpoint": str, "sha256": str},
         "evaluation?": _EVALUATION,
         "filters?": [_FILTERS],
+        "decoding?": _DECODING,
     },
 }
 

@@ -121,8 +121,9 @@ def _describe_run(report: dict[str, Any]) -> list[tuple[str, str]]:
     best = f", best {report['best_epoch']}" if report["best_epoch"] is not None else ""
     in_training = report["skipped_in_training"]
     per_epoch = report["seconds_per_epoch"]
-    evaluation = report.get("evaluation")
+    evaluation, decoding = report.get("evaluation"), report.get("decoding")
     return [
+        *([("search", decoding["search"]), ("texts", decoding["normalization"])] if decoding else []),
         *([("weights", f"{evaluation['checkpoint']} of the run")] if evaluation else []),
         ("parameters", f"{report['parameters']:,}"),
         *(("filters", _describe_filters(layer)) for layer in report.get("filters", [])),

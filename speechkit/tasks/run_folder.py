@@ -24,7 +24,7 @@ PACKAGES = ("speechkit", "torch", "torchaudio", "lhotse", "numpy")
 LENGTHS = ("n_epochs", "n_steps")
 RUN_FILES = (
     "hparams.yaml", "run.json", "log.jsonl", "log.csv", "events.jsonl", "model.json", "filters.json",
-    "report.json", "report.html", "checkpoints", "predictions", "clips", "evaluations",
+    "decoding.json", "report.json", "report.html", "checkpoints", "predictions", "clips", "evaluations",
     "tokenizer.model", "lexicon.txt",
 )  # fmt: skip
 

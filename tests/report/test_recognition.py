@@ -10,7 +10,16 @@ import pytest
 
 from speechkit.errors import UserError
 from speechkit.metrics import align, count_operations, edit_distance
-from speechkit.report import choose_worst, read_json, read_records, read_run, write_clips, write_records
+from speechkit.report import (
+    choose_worst,
+    read_json,
+    read_records,
+    read_run,
+    summarize,
+    write_clips,
+    write_json,
+    write_records,
+)
 from speechkit.report import write_report as write
 from speechkit.report.recognition import MEASURES, tabulate_errors
 from speechkit.report.result import describe_metric
@@ -68,6 +77,23 @@ def test_figures_are_sums_over_sums_with_intervals(tmp_path: Path, fake: Any) ->
         interval = bootstrap_ratio(errors, n_words, groups=groups)
         assert metrics["wer"][name] == pytest.approx([100 * interval.low, 100 * interval.high], abs=1e-5)
     assert (metrics["wer"]["n"], metrics["wer"]["n_speakers"]) == (60, 7)
+
+
+def test_the_search_and_the_rule_for_texts_are_stated(tmp_path: Path, fake: Any) -> None:
+    run = make_run(tmp_path / "run", fake, make_records(3))
+    assert "Texts are compared as they stand" in write(run).read_text()
+    rule, search = "Unicode NFC; lower case & <b>", "joint search, beam 10, 0.3 of CTC"
+    content = {"schema": 1, "normalization": rule, "search": search, "tokenizer_sha256": None}
+    write_json(run / "decoding.json", content, "decoding")
+    page = write(run).read_text()
+    assert page.count(html.escape(rule)) == page.count(search) == 2
+    assert read_json(run / "report.json", "report")["decoding"] == {
+        name: value for name, value in content.items() if name != "schema"
+    }
+    assert f"search               {search}" in summarize(run)
+    (run / "decoding.json").write_text('{"schema": 1, "normalization": "", "search": 3}')
+    with pytest.raises(UserError, match=r"decoding.json:1:1 search: 3; expected text"):
+        read_run(run)
 
 
 def test_phones_have_a_figure_of_their_own(tmp_path: Path, fake: Any) -> None:
