@@ -7,6 +7,7 @@ from speechkit.models.layers import layers_over
 from speechkit.models.recurrent_cells import RecurrentCells
 from speechkit.models.token_input import TokenEmbedding, begin_with_boundary, to_log_probs
 from speechkit.models.token_transformer import TokenTransformer
+from speechkit.nnet import Dropout
 from speechkit.ops.search_state import State
 
 # B texts, N rows in a search, U tokens of a text, V tokens there are, W width
@@ -78,7 +79,7 @@ class RecurrentLM(nn.Module):
         sizes = (kind.count_numbers(width, "width"), kind.count_numbers(hidden_size, "hidden_size"))
         self.embedding = TokenEmbedding(n_tokens, width)
         self.cells = RecurrentCells(recurrent, algebra, sizes, num_layers, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(hidden_size, n_tokens)
 
     def forward(self, tokens: Tensor, token_lengths: Tensor) -> Tensor:

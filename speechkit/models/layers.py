@@ -69,7 +69,7 @@ def layers_over(algebra: str) -> Layers:
             nnet.BatchNorm,
             nnet.LayerNorm,
             nnet.Pooling1d,
-            nn.Dropout,
+            nnet.Dropout,
             REAL_CELLS,
         )
     return Layers(

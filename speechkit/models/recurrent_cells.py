@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from speechkit.errors import UserError, suggest
+from speechkit.nnet import Dropout
 from speechkit.nnet.hyper_recurrent import KERNELS, HyperKernel
 from speechkit.nnet.recurrent import State as KernelState
 from speechkit.ops.algebra import find_algebra
@@ -28,7 +29,7 @@ class RecurrentCells(nn.Module):
         widths = [n_in] + [n_hidden] * (num_layers - 1)
         init = ("glorot", None)
         self.kernels = nn.ModuleList(HyperKernel(cell, kind, (n, n_hidden), True, init) for n in widths)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def weights(self) -> list[list[Tensor]]:
         """Each layer's real matrices, built once for any number of calls."""

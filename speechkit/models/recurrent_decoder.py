@@ -9,7 +9,7 @@ from speechkit.models.contexts import ContentAttention, Context
 from speechkit.models.layers import layers_over
 from speechkit.models.recurrent_cells import RecurrentCells
 from speechkit.models.token_input import TokenEmbedding, begin_with_boundary, to_log_probs
-from speechkit.nnet import HyperLinear
+from speechkit.nnet import Dropout, HyperLinear
 from speechkit.nnet.recurrent import join_directions
 from speechkit.nnet.sizes import input_size_of
 from speechkit.ops.search_state import State, Tree
@@ -54,7 +54,7 @@ class RecurrentDecoder(nn.Module):
         n_both = n_hidden + kind.count_numbers(self.context.output_size, "context")
         self.cells = RecurrentCells(recurrent, algebra, (n_both, n_hidden), num_layers, dropout)
         hidden = HyperLinear(n_hidden, input_size=n_both, algebra=algebra)
-        self.output = nn.Sequential(hidden, nn.Tanh(), nn.Dropout(dropout), nn.Linear(hidden_size, n_tokens))
+        self.output = nn.Sequential(hidden, nn.Tanh(), Dropout(dropout), nn.Linear(hidden_size, n_tokens))
 
     def forward(
         self, tokens: Tensor, token_lengths: Tensor, encoded: Tensor, encoded_lengths: Tensor | None = None

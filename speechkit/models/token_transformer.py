@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from speechkit.models.attention_blocks import BlockParts, DecoderBlock
 from speechkit.models.token_input import TokenEmbedding, begin_with_boundary, to_log_probs
 from speechkit.models.transformer_encoder import check_positions
-from speechkit.nnet import SinusoidalPositions
+from speechkit.nnet import Dropout, SinusoidalPositions
 from speechkit.nnet.hyper_attention import KeysValues
 from speechkit.ops.search_state import State
 
@@ -31,7 +31,7 @@ class TokenTransformer(nn.Module):
         self.embedding = TokenEmbedding(n_tokens, parts.width)
         is_added = check_positions(positions) == "sinusoidal"
         self.positions = SinusoidalPositions(input_size=parts.width) if is_added else None
-        self.dropout = nn.Dropout(parts.dropout)
+        self.dropout = Dropout(parts.dropout)
         self.blocks = nn.ModuleList(DecoderBlock(parts, positions, memory_width) for _ in range(num_layers))
         self.norm = parts.norm()
         self.output = nn.Linear(parts.width, n_tokens)

@@ -2,7 +2,7 @@
 
 from speechkit.nnet.conformer_convolution import ConformerConvolution
 from speechkit.nnet.convolution import Conv1d, Conv2d
-from speechkit.nnet.dropout import Dropout2d
+from speechkit.nnet.dropout import Dropout, Dropout2d
 from speechkit.nnet.feed_forward import FeedForward
 from speechkit.nnet.hyper_activations import Cardioid, HyperDropout, ModReLU, PhaseTanh, ZReLU
 from speechkit.nnet.hyper_attention import (
@@ -81,6 +81,7 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "ConvSubsampling",
+    "Dropout",
     "Dropout2d",
     "FeedForward",
     "GlobalAveragePool",

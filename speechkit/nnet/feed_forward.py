@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from speechkit.nnet.dropout import Dropout
 from speechkit.nnet.hyper_linear import HyperLinear
 from speechkit.nnet.hyper_weight import algebra_of, count_numbers
 
@@ -32,7 +33,7 @@ class FeedForward(nn.Module):
         n_numbers = count_numbers(kind, input_shape, input_size, layer="FeedForward")
         self.hidden = HyperLinear(hidden_size, input_size=n_numbers, algebra=kind.name)
         self.activation = nn.ReLU() if activation is None else activation
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.output = HyperLinear(n_numbers, input_size=hidden_size, algebra=kind.name)
 
     def forward(self, x: Tensor) -> Tensor:

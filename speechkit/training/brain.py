@@ -12,18 +12,12 @@ from torch import nn
 from speechkit.errors import UserError
 from speechkit.ops.random import derive_seed, seed_torch
 from speechkit.ops.sharing import Share
-from speechkit.training.arguments import (
-    as_module_dict,
-    check_all_weights_in,
-    check_criterion,
-    check_parallel,
-    check_positive,
-)
+from speechkit.training import arguments, execution
 from speechkit.training.bar import ProgressBar
 from speechkit.training.checkpoint import Checkpoint, load_weights
 from speechkit.training.disk import full_disk_told
 from speechkit.training.evaluation import Evaluation, News
-from speechkit.training.execution import autocast, choose_device, choose_precision, determinism
+from speechkit.training.execution import autocast, determinism
 from speechkit.training.interruption import Interrupted, Interruption
 from speechkit.training.objective import Loss, Stage
 from speechkit.training.parallel import Parallel, shard, without_gradients
@@ -104,15 +98,15 @@ class Brain:
             raise UserError(
                 "a training without one length", expected="either n_epochs or n_steps", key="n_epochs"
             )
-        check_positive(
+        arguments.check_positive(
             n_epochs=n_epochs, n_steps=n_steps, batches_per_step=batches_per_step, patience=patience,
             nonfinite_patience=nonfinite_patience, checkpoint_minutes=checkpoint_minutes,
             checkpoint_steps=checkpoint_steps, log_steps=log_steps, n_best_checkpoints=n_best_checkpoints,
         )  # fmt: skip
         if seed < 0:
             raise UserError(f"seed is {seed}", expected="0 or more", key="seed")
-        self.device = choose_device(device)
-        self.modules = as_module_dict(modules, self.required_modules)
+        self.device = execution.choose_device(device)
+        self.modules = arguments.as_module_dict(modules, self.required_modules)
         self.train_data, self.valid_data, self.test_data = train_data, valid_data, dict(test_data or {})
         self.n_epochs, self.n_steps, self.seed = n_epochs, n_steps, seed
         self.batches_per_step, self.log_steps = batches_per_step, log_steps
@@ -121,11 +115,11 @@ class Brain:
         self.deterministic, self.init_from = deterministic, init_from
         self.n_best_checkpoints = n_best_checkpoints
         if criterion is not None:
-            self.criterion = check_criterion(criterion)
-        self._dtype = choose_precision(precision, "precision")
-        self._eval_dtype = choose_precision(eval_precision, "eval_precision")
+            self.criterion = arguments.check_criterion(criterion)
+        self._dtype = execution.choose_precision(precision, "precision")
+        self._eval_dtype = execution.choose_precision(eval_precision, "eval_precision")
         self.processes = Processes()
-        check_parallel(parallel, optimizer)
+        arguments.check_parallel(parallel, optimizer)
         shard(self.modules, parallel, self.processes, self.device)
         self.modules.to(self.device)
         self.learners = build_learners(self.modules, optimizer, schedule)
@@ -164,6 +158,12 @@ class Brain:
         """Metrics over the records of a subset."""
         return {}
 
+    def prepare_run(self) -> None:
+        """Called once, by the main process, when the data are there and before the first step."""
+
+    def load_run(self, run: Path) -> None:
+        """Called where a run's model is used again: by other processes of it, by an evaluation."""
+
     def fake_batch(self, n_utterances: int = 2) -> Any:
         """A batch as data would give, of different lengths and at most a second each, for the dry run."""
         raise UserError(f"{type(self).__name__} has no fake_batch", do="define it in the recipe's Brain")
@@ -183,7 +183,8 @@ class Brain:
 
     def fit(self) -> None:
         """Train from where the run folder stands to the end of training; leaves the best weights loaded."""
-        check_all_weights_in(self.modules, vars(self))
+        arguments.check_all_weights_in(self.modules, vars(self))
+        execution.keep_freed_memory(self.device)
         with full_disk_told(self.output_folder):
             self.begin()
             try:
@@ -230,7 +231,7 @@ class Brain:
                     self.recorder.save_recovery(self.progress)
                     self._stop_if(interrupted=True)
         seen = seen.joined(self.processes)
-        self._tell(seen.notices)
+        self.recorder.tell(seen.notices)
         metrics = seen.averages() | self.summarize([each for each in seen.records if not each.get("skipped")])
         self.on_stage_end(stage, metrics, epoch)
         return metrics, seen.records
@@ -389,12 +390,7 @@ class Brain:
         for each in self.processes.gather(news):
             for reason, count in each.skipped.items():
                 self.progress.skipped[reason] = self.progress.skipped.get(reason, 0) + count
-            self._tell(each.notices)
-
-    def _tell(self, notices: list[str]) -> None:
-        for notice in notices:
-            self.recorder.note("warning", text=notice)
-            self.recorder.say(notice)
+            self.recorder.tell(each.notices)
 
     def _share(self) -> Share:
         return Share(self.processes.rank, self.processes.n_ranks, max(1, self.progress.batches_per_step))

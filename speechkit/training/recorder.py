@@ -1,6 +1,7 @@
 """What a run leaves behind while it goes on: lines of the log, checkpoints; and how it goes on from them."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,12 @@ class Recorder:
         """A line for the person at the terminal, once."""
         if self._processes.is_main:
             say(text)
+
+    def tell(self, notices: Sequence[str]) -> None:
+        """Say what may concern the user, and keep it among the events."""
+        for notice in notices:
+            self.note("warning", text=notice)
+            self.say(notice)
 
     def close(self) -> None:
         if self._log is not None:

@@ -16,6 +16,7 @@ from speechkit.nnet import (
     BatchNorm2d,
     Conv1d,
     Conv2d,
+    Dropout,
     Dropout2d,
     LayerNorm,
     Linear,
@@ -215,6 +216,29 @@ def test_dropout2d_drops_whole_channels_and_keeps_the_mean():
     assert abs(y.mean() - 1) < 0.05
     x = torch.randn(2, 3, 2, 8)
     assert Dropout2d(0.25).eval()(x) is x
+
+
+def test_dropout_keeps_its_share_and_the_mean() -> None:
+    x = torch.rand(300, 1000) + 0.5  # values enough for draws of 16 bits
+    torch.default_generator.manual_seed(3)
+    y = Dropout(0.1)(x)
+    torch.default_generator.manual_seed(3)
+    assert torch.equal(Dropout(0.1)(x), y)  # keyed by the seed alone
+    kept = y != 0
+    torch.testing.assert_close(y[kept], x[kept] / 0.9, rtol=1e-4, atol=0)
+    assert kept.float().mean().item() == pytest.approx(0.9, abs=0.003)  # 5 deviations
+    flat = kept.float().flatten() - 0.9
+    for lag in (1, 2, 3, 4, 64, 1000):  # values that share a draw are as independent as others
+        assert (flat[:-lag] * flat[lag:]).mean().abs() < 0.001
+    assert Dropout(0.1).eval()(x) is x
+
+
+def test_dropout_passes_the_gradient_of_what_is_kept() -> None:
+    x = torch.randn(2**17, dtype=torch.float64, requires_grad=True)
+    y = Dropout(0.25)(x)
+    y.sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad * x.detach(), y.detach())
 
 
 MISTAKES = {
