@@ -3,27 +3,33 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from speechkit.errors import UserError
 
 SPACE = "<space>"  # names the token " " where fields stand between blanks
 DECIMALS = 4  # of seconds
+_BLANKS = re.compile(r"[\s\u2581]")
 
 
 class Span(NamedTuple):
-    """A label, its frames from `start` up to, not including, `end`, and their mean log-probability."""
+    """A label, its frames from `start` up to, not including, `end`, and their mean log-probability.
+
+    The times may be seconds as well, where `frame_seconds` is given as 1.
+    """
 
     label: str
-    start: int
-    end: int
+    start: float
+    end: float
     log_prob: float | None = None
 
 
-def join_words(spans: Sequence[Span], separator: str = " ", begin: str = "\u2581") -> list[Span]:
-    """Words of an utterance's tokens: characters with separators between, or pieces that mark their begin.
+def join_words(spans: Sequence[Span]) -> list[Span]:
+    """Words of an utterance's tokens: what stands between blanks, or SentencePiece's U+2581, in their labels.
 
-    A word lasts from its first token to its last; its log-probability is the mean over its tokens' frames.
+    A word lasts from its first token to its last; its log-probability is the mean over its tokens' frames. A
+    token with a blank within is shared evenly by its words.
 
     >>> join_words([Span("a", 2, 3), Span("t", 5, 6), Span(" ", 6, 7), Span("e", 9, 12)])
     [Span(label='at', start=2, end=6, log_prob=None), Span(label='e', start=9, end=12, log_prob=None)]
@@ -32,21 +38,27 @@ def join_words(spans: Sequence[Span], separator: str = " ", begin: str = "\u2581
     """
     words: list[list[Span]] = [[]]
     for span in spans:
-        if span.label == separator:
-            words.append([])
-        elif span.label.startswith(begin):
-            words.append([span._replace(label=span.label.removeprefix(begin))])
-        else:
-            words[-1].append(span)
-    joined = [_join(word) for word in words if word]
-    return [word for word in joined if word.label]
+        first, *others = _share(span, _BLANKS.split(span.label))
+        words[-1] += first
+        words += others
+    return [_join(word) for word in words if word]
+
+
+def _share(span: Span, labels: Sequence[str]) -> list[list[Span]]:
+    """A span for each label, none for an empty one, of equal parts of the time."""
+    n_parts = sum(map(bool, labels))
+    if n_parts < 2:
+        return [[span._replace(label=label)] if label else [] for label in labels]
+    step = (span.end - span.start) / n_parts
+    edges = iter(pairwise([*(span.start + number * step for number in range(n_parts)), span.end]))
+    return [[Span(label, *next(edges), span.log_prob)] if label else [] for label in labels]
 
 
 def _join(tokens: Sequence[Span]) -> Span:
     weighted = [(end - start, log_prob) for _, start, end, log_prob in tokens if log_prob is not None]
     mean = None
     if len(weighted) == len(tokens):
-        mean = sum(n * log_prob for n, log_prob in weighted) / max(1, sum(n for n, _ in weighted))
+        mean = sum(n * log_prob for n, log_prob in weighted) / sum(n for n, _ in weighted)
     return Span("".join(token.label for token in tokens), tokens[0].start, tokens[-1].end, mean)
 
 
@@ -73,17 +85,17 @@ def format_ctm(utterances: Mapping[str, Sequence[Span]], frame_seconds: float, c
     return "".join(lines)
 
 
-def format_textgrid(tiers: Mapping[str, Sequence[Span]], frame_seconds: float, n_frames: int) -> str:
+def format_textgrid(tiers: Mapping[str, Sequence[Span]], frame_seconds: float, n_frames: float) -> str:
     """A TextGrid of an utterance, in Praat's long format: tiers of intervals by name, say words and tokens.
 
-    frame_seconds: from one frame to the next; n_frames: of the utterance, at least 1. Where no span is, an
+    frame_seconds: from one frame to the next; n_frames: of the utterance, above 0. Where no span is, an
     interval is empty.
 
     >>> lines = format_textgrid({"words": [Span("yes", 2, 12)]}, 0.04, 15).splitlines()
     >>> [line.strip() for line in lines if "text" in line]
     ['text = ""', 'text = "yes"', 'text = ""']
     """
-    if n_frames < 1:
+    if not n_frames > 0:
         raise UserError(f"an utterance of {n_frames} frames", expected="at least one")
     end = _seconds(n_frames * frame_seconds)
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}"]
@@ -103,8 +115,9 @@ def format_textgrid(tiers: Mapping[str, Sequence[Span]], frame_seconds: float, n
     return "\n".join(lines) + "\n"
 
 
-def _fill_gaps(spans: Sequence[Span], n_frames: int) -> list[Span]:
-    filled, at = [], 0
+def _fill_gaps(spans: Sequence[Span], n_frames: float) -> list[Span]:
+    filled: list[Span] = []
+    at = 0.0
     for span in spans:
         filled += [Span("", at, span.start)] if span.start > at else []
         filled.append(span)
@@ -113,16 +126,16 @@ def _fill_gaps(spans: Sequence[Span], n_frames: int) -> list[Span]:
 
 
 def _check(spans: Sequence[Span], frame_seconds: float, key: str, n_frames: float = math.inf) -> None:
-    """Spans in order, each of a frame or more."""
+    """Spans in order, each of some time."""
     if not 0 < frame_seconds < math.inf:
         raise UserError(
             f"frames of {frame_seconds} seconds", expected="a number above 0", key="frame_seconds"
         )
-    at = 0
+    at = 0.0
     for span in spans:
         if not at <= span.start < span.end <= n_frames:
-            found = f"{span.label!r} in frames {span.start} to {span.end}"
-            raise UserError(found, expected=f"spans in order, within frames {at} to {n_frames}", key=key)
+            found = f"{span.label!r} in frames {span.start:g} to {span.end:g}"
+            raise UserError(found, expected=f"spans in order, within frames {at:g} to {n_frames:g}", key=key)
         at = span.end
 
 

@@ -113,9 +113,28 @@ def test_words_of_characters_and_of_pieces_are_the_same() -> None:
     ]
     assert [(word.label, word.start, word.end) for word in join_words(pieces)] == [
         ("to", 2, 5),
-        ("be", 8, 13),
+        ("be", 10, 13),
     ]
     assert join_words([]) == []
+
+
+def test_a_token_of_several_words_is_shared_by_them() -> None:
+    spans = [
+        Span("o", 0, 2, -1.0),
+        Span("f the\u00a0c", 2, 8, -2.0),
+        Span("at", 8, 9, -3.0),
+        Span(" a b", 9, 10),
+    ]
+    found = [(word.label, word.start, word.end) for word in join_words(spans)]
+    assert found == [("of", 0, 4), ("the", 4, 6), ("cat", 6, 9), ("a", 9, 9.5), ("b", 9.5, 10)]
+    assert join_words(spans)[0].log_prob == pytest.approx((2 * -1 + 2 * -2) / 4)
+
+
+@given(st.lists(st.text("ab \u2581\n", max_size=4), max_size=8))
+def test_words_are_those_of_the_whole_text_in_order_of_time(labels: list[str]) -> None:
+    words = join_words([Span(label, 2 * n, 2 * n + 1) for n, label in enumerate(labels)])
+    assert [word.label for word in words] == "".join(labels).replace("\u2581", " ").split()
+    format_ctm({"u": words}, FRAME)  # which refuses spans out of order
 
 
 @pytest.mark.parametrize(
