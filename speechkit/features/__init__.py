@@ -2,7 +2,7 @@
 
 from speechkit.features.augmentation import Chain, Mixup, SpecAugment, TimeShift
 from speechkit.features.hypercomplex import ComplexSpectrogram, Deltas
-from speechkit.features.normalization import UtteranceNorm
+from speechkit.features.normalization import GlobalNorm, Normalized, UtteranceNorm
 from speechkit.features.perturbation import BandGain, FrequencyWarp
 from speechkit.features.spectral import MFCC, LogMel, Spectrogram
 
@@ -13,8 +13,10 @@ __all__ = [
     "ComplexSpectrogram",
     "Deltas",
     "FrequencyWarp",
+    "GlobalNorm",
     "LogMel",
     "Mixup",
+    "Normalized",
     "SpecAugment",
     "Spectrogram",
     "TimeShift",

@@ -252,6 +252,7 @@ class Brain:
         self.on_stage_start(Stage.TRAIN, progress.epoch)  # which may freeze a part
         self._train_epoch(started)
         progress.train_seconds = time.monotonic() - started
+        self._stepper.end_epoch(progress.epoch)
         train_metrics = averages(progress.totals, progress.counts)
         self.on_stage_end(Stage.TRAIN, train_metrics, progress.epoch)
         started = time.monotonic()
@@ -323,8 +324,10 @@ class Brain:
         if result.taken:
             progress.n_nonfinite_in_a_row = 0
             progress.add_step(result.totals, result.counts)
-        elif not result.overflowed:
-            self._count_nonfinite(result)
+        else:
+            self._last_batch = None  # it may be the one that spoiled this step, and would spoil another
+            if not result.overflowed:
+                self._count_nonfinite(result)
         if progress.step % self.log_steps == 0:
             self.recorder.write_step(progress, result)
 

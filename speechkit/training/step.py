@@ -166,6 +166,10 @@ class Stepper:
         self._forget()
         return result
 
+    def end_epoch(self, epoch: int) -> None:
+        """To be called after an epoch's last step: modules may keep statistics of the first one, say."""
+        self._statistics.end_epoch(epoch)
+
     def state_dict(self) -> dict[str, Any]:
         """Of the optimizers and their schedules by name, and the loss's scale."""
         learners = {learner.name: learner.state_dict() for learner in self.learners}

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from speechkit.features import GlobalNorm
 from speechkit.training import Loss, Stage
 from speechkit.training.processes import joined_processes
 
@@ -184,6 +185,33 @@ def branching(folder: Path) -> Any:
     data = ToyData((2, 3, 2, 4, 3, 2, 2, 2, 2, 3))
     trained = brain(folder / "run", net=Branching(), train_data=data)
     trained.fit()
+    return outcome(trained)
+
+
+class Normed(nn.Module):
+    """Rows brought to the mean and deviation of all training rows; batch norm behind it."""
+
+    def __init__(self, n_epochs: int = 1) -> None:
+        super().__init__()
+        self.norm = GlobalNorm((None, None, 4), n_epochs=n_epochs)
+        self.net = net(batch_norm=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(self.norm(x[:, None])[0][:, 0])
+
+
+def normed(folder: Path) -> Any:
+    """Statistics of a training set, of which a batch is gone and a group is not taken."""
+
+    def change(epoch: int, number: int, batch: ToyBatch) -> ToyBatch:
+        if number == 5:
+            return ToyBatch(batch.x[:0], batch.y[:0], [Skip("5", "unreadable")], [])
+        return ToyBatch(batch.x, batch.y * float("nan")) if number == 7 else batch
+
+    data = ToyData((3, 5, 2, 4, 6, 2, 3, 2, 4), change=change)
+    trained = brain(folder / "run", net=Normed(n_epochs=2), train_data=data, batches_per_step=2, n_epochs=3)
+    trained.fit()
+    assert trained.modules["net"].norm.n_frames == 2 * (3 + 5 + 2 + 4 + 6 + 4)
     return outcome(trained)
 
 

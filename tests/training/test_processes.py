@@ -32,7 +32,7 @@ def curves(folder: Path) -> list[dict[str, Any]]:
     return log_of(folder / "run")
 
 
-CASES = ["plain", "with_everything", "with_accidents", "two_optimizers", "branching"]
+CASES = ["plain", "with_everything", "with_accidents", "two_optimizers", "branching", "normed"]
 
 
 @pytest.mark.parametrize("name", CASES)
