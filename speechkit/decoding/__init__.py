@@ -9,14 +9,21 @@ from speechkit.decoding.hypothesis import Hypothesis
 from speechkit.decoding.ngram_scorer import NGramScorer
 from speechkit.decoding.rescoring import rescore, score_tokens
 from speechkit.decoding.scorers import Scorer, Step, with_coverage
+from speechkit.decoding.searches import CTCSearch, GreedySearch, Heard, JointSearch, LanguageModel, Search
 from speechkit.decoding.word_scorer import WordNGramScorer
 
 __all__ = [
     "AttentionBeam",
     "CTCBeam",
+    "CTCSearch",
+    "GreedySearch",
+    "Heard",
     "Hypothesis",
+    "JointSearch",
+    "LanguageModel",
     "NGramScorer",
     "Scorer",
+    "Search",
     "Step",
     "WordNGramScorer",
     "ctc_scorer",

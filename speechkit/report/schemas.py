@@ -128,7 +128,10 @@ FORMATS: dict[str, Any] = {
         "hypothesis": (str, None),
         "counts": (MapOf(NUMBER), None),
         "scores": (
-            {"loss?": (NUMBER, None), "probability?": (NUMBER, None), "top?": ([list], None)},
+            {
+                **dict.fromkeys(("loss?", "probability?", "attention_loss?", "ctc_loss?"), (NUMBER, None)),
+                "top?": ([list], None),
+            },
             None,
         ),
         "skipped": (str, None),

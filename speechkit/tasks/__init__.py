@@ -1,11 +1,12 @@
 """One Brain for each task, the entry of a recipe, and loading what was trained."""
 
-from speechkit.tasks.asr import ASR, Recognizer, Transcription
+from speechkit.tasks.asr import ASR
 from speechkit.tasks.classification import Classification, Classifier, Prediction
 from speechkit.tasks.entry import check_build, main
 from speechkit.tasks.evaluate import evaluate_run
 from speechkit.tasks.folds import run_folds
 from speechkit.tasks.load import classify_file, load
+from speechkit.tasks.recognizer import Recognizer, Transcription
 
 __all__ = [
     "ASR",

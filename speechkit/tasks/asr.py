@@ -1,62 +1,75 @@
-"""Speech recognition: a text for each utterance, by CTC."""
+"""Speech recognition: a text for each utterance, by CTC, by an attention decoder, or by both."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
+from torch import Tensor
 
+from speechkit import report
 from speechkit.data import Batch, Skipped
-from speechkit.decoding import greedy_ctc
+from speechkit.decoding import GreedySearch, Hypothesis, Search
 from speechkit.errors import UserError
-from speechkit.losses import ctc_loss, ctc_min_frames
-from speechkit.metrics import align, count_operations, edit_distance, error_rate
-from speechkit.tasks.inputs import blamed, compute_features, describe_utterance, hear, noise_batch
+from speechkit.losses import ctc_loss, seq2seq_loss
+from speechkit.metrics import TextNormalizer, align, count_operations, edit_distance, error_rate
+from speechkit.tasks.inputs import blamed, compute_features, describe_utterance, noise_batch
+from speechkit.tasks.listening import compute_log_probs, encode, find_texts, output_lengths
+from speechkit.tasks.targets import (
+    Namer,
+    Targets,
+    Tokenizer,
+    UnfitTarget,
+    encode_text,
+    pad_targets,
+    ready_tokenizer,
+)
 from speechkit.training import Brain, Loss, Stage
+from speechkit.training.parallel import without_gradients
 
-# B batch, N samples, T frames, V tokens with the blank
-MAX_NAMED = 10  # utterances left out that are named to the user; all are counted
-
-
-class Tokenizer(Protocol):
-    """Texts to numbers from 1 to n_tokens - 1, and back; 0 is CTC's blank."""
-
-    @property
-    def n_tokens(self) -> int: ...
-
-    def encode(self, text: str) -> list[int]: ...
-
-    def decode(self, tokens: Sequence[int]) -> str: ...
+# B batch, N samples, T frames, W width, V tokens with the blank, R utterances with a target of U tokens
 
 
-class UnfitTarget(UserError):
-    """A text that cannot be learned; `reason` is a word or two to count by."""
+class Predictions(NamedTuple):
+    """What the model makes of a batch, and the targets that it was told."""
 
-    def __init__(self, reason: str, found: str, **told: Any) -> None:
-        super().__init__(found, **told)
-        self.reason = reason
+    frames: Tensor  # (B, T, W)
+    lengths: Tensor  # (B,) frames
+    log_probs: Tensor | None  # CTC's (B, T, V)
+    logits: Tensor | None  # of the attention decoder, (R, U + 1, V)
+    targets: Targets
 
 
 class ASR(Brain):
-    """A Brain for speech recognition by CTC, decoded greedily.
+    """A Brain for speech recognition by CTC, by an attention decoder, or by both together.
 
     modules: `features` (waveforms (B, N), lengths) -> (features, frame lengths), `encoder` (features, frame
-        lengths) -> (B, T, W), both with `output_lengths(lengths)`, and `ctc` (B, T, W) -> logits (B, T, V).
-    tokenizer: texts to tokens and back; its `n_tokens` is V, and token 0 the blank.
+        lengths) -> (B, T, W), both with `output_lengths(lengths)`; and `ctc` (B, T, W) -> logits (B, T, V),
+        or `decoder`, such as `models.TransformerDecoder`, or both.
+    tokenizer: texts to tokens and back; its `n_tokens` is V, and token 0 the blank, and begin and end of a
+        text. What it learns from the training's texts is kept in the run's folder.
     sample_rate: Hz, of the waveforms that `features` gets.
     augmentation: `(features, lengths) -> features`, in training only.
-    unit: what stands between the blanks of a text: "word" gives the figures wer and cer, "phone" gives per.
+    ctc_weight: w of the loss (1 - w) attention + w CTC, from 0 to 1, for a model with both (Watanabe et al.,
+        2017); or weights by the epoch from which they hold: {1: 0.5, 10: 0.3}.
+    label_smoothing: of the attention decoder's loss in training, from 0 to below 1.
+    search, valid_search: how texts are found in test and in validation, such as `decoding.JointSearch`; null
+        takes the likeliest token each time.
+    normalizer: what of texts counts when they are scored; null scores them as they stand.
+    unit: what stands between the blanks of a text: "word" gives the figures wer and cer, "phone" gives per,
+        of the phones that the tokenizer makes of a text.
     unfit_targets: of a training utterance whose text has a symbol that the tokenizer lacks, or more tokens
         than CTC can place on its frames, or of which the encoder leaves no frame: "skip" leaves it out,
         counts it and names the first ten; "stop" ends with an error. In validation and test all utterances
         count; such a one only has no loss.
     """
 
-    required_modules = ("features", "encoder", "ctc")
-    inference_keys = ("modules", "tokenizer", "sample_rate")
+    required_modules = ("features", "encoder")
+    inference_keys = ("modules", "tokenizer", "sample_rate", "search")
+    decoding_keys = ("search", "normalizer")  # may be changed when weights are evaluated again
+    free_keys = (*Brain.free_keys, "search")
     task = "asr"
 
     def __init__(
@@ -65,24 +78,50 @@ class ASR(Brain):
         tokenizer: Tokenizer,
         sample_rate: int,
         augmentation: Callable[[Tensor, Tensor], Tensor] | None = None,
+        ctc_weight: float | Mapping[int, float] = 0.3,
+        label_smoothing: float = 0.0,
+        search: Search | None = None,
+        valid_search: Search | None = None,
+        normalizer: TextNormalizer | None = None,
         unit: Literal["word", "phone"] = "word",
         unfit_targets: Literal["skip", "stop"] = "skip",
         **kwargs: Any,
     ) -> None:
-        if unit not in ("word", "phone"):
-            raise UserError(f"unit: {unit!r}", expected="word or phone", key="unit")
-        if unfit_targets not in ("skip", "stop"):
-            raise UserError(f"unfit_targets: {unfit_targets!r}", expected="skip or stop", key="unfit_targets")
+        _check_choices(unit, unfit_targets, label_smoothing)
         self.criterion = ("wer" if unit == "word" else "per", "min")
         super().__init__(**kwargs)
-        for name in ("features", "encoder"):
-            if not callable(getattr(self.modules[name], "output_lengths", None)):
-                found = f"{type(self.modules[name]).__name__} has no output_lengths"
-                expected = "lengths (B,) to those of its output"
-                raise UserError(found, expected=expected, key=f"modules.{name}")
+        self._check_modules()
         self.tokenizer, self.sample_rate, self.augmentation = tokenizer, sample_rate, augmentation
-        self.unit, self.unfit_targets = unit, unfit_targets
-        self._named: set[str] = set()
+        self.ctc_weights, self.label_smoothing = _by_epoch(ctc_weight), label_smoothing
+        self.search = self._checked_search(search, "search")
+        self.valid_search = self._checked_search(valid_search, "valid_search")
+        self.normalizer, self.unit, self.unfit_targets = normalizer, unit, unfit_targets
+        self._name = Namer()
+
+    @property
+    def ctc_weight(self) -> float:
+        """CTC's share of the loss in this epoch."""
+        if "decoder" not in self.modules:
+            return 1.0
+        if "ctc" not in self.modules:
+            return 0.0
+        return self.ctc_weights[max(each for each in self.ctc_weights if each <= max(1, self.progress.epoch))]
+
+    def prepare_run(self) -> None:
+        """The tokenizer learns, and the search of the test is tried: at its end a training has cost much."""
+        texts: Iterable[str] = getattr(self.train_data, "texts", list)()
+        self.tokenizer.prepare(texts, self.output_folder)
+        modes = {module: module.training for module in self.modules.modules()}
+        self.modules.eval()
+        with torch.random.fork_rng(devices=[]), without_gradients(self.modules):
+            batch = self.fake_batch().to(self.device)
+            self.compute_records(self.compute_forward(batch, Stage.TEST), batch, Stage.TEST)
+        for module, training in modes.items():
+            module.training = training
+
+    def load_run(self, run: Path) -> None:
+        """The tokenizer that a run has learned."""
+        self.tokenizer.load(run)
 
     def screen(self, batch: Batch) -> Batch:
         """The batch without utterances whose text cannot be learned."""
@@ -99,43 +138,59 @@ class ASR(Brain):
                 left_out[row] = Skipped(batch.ids[row], error.reason, str(error))
         return batch.without(left_out, self._name(list(left_out.values()))) if left_out else batch
 
-    def compute_forward(self, batch: Batch, stage: Stage) -> tuple[Tensor, Tensor]:
-        """Log-probabilities (B, T, V) and true lengths in frames (B,)."""
+    def compute_forward(self, batch: Batch, stage: Stage) -> Predictions:
+        """Encoded frames and what the model's heads make of them; the decoder is told the targets."""
         features, lengths = compute_features(self.modules, batch.waveforms, batch.lengths)
         if stage is Stage.TRAIN and self.augmentation is not None:
             with blamed("augmentation"):
                 features = self.augmentation(features, lengths)
-        return compute_log_probs(self.modules, features, lengths, self.tokenizer.n_tokens)
+        frames, lengths = encode(self.modules, features, lengths)
+        log_probs = compute_log_probs(self.modules, frames, self.tokenizer.n_tokens)
+        targets = self._find_targets(lengths, batch)
+        return Predictions(frames, lengths, log_probs, self._tell_decoder(frames, lengths, targets), targets)
 
-    def compute_objectives(self, predictions: tuple[Tensor, Tensor], batch: Batch, stage: Stage) -> Loss:
-        losses = self._losses(predictions, batch, stage)
+    def compute_objectives(self, predictions: Predictions, batch: Batch, stage: Stage) -> Loss:
+        losses = self._losses(predictions, stage)["loss"]
         return Loss(losses.sum(), len(losses))
 
-    def compute_records(
-        self, predictions: tuple[Tensor, Tensor], batch: Batch, stage: Stage
-    ) -> list[dict[str, Any]]:
-        fits = self._fits(predictions[1], batch)
-        losses = dict(zip(fits, self._losses(predictions, batch, stage).tolist(), strict=True))
-        records = []
-        for row, hypothesis in enumerate(greedy_ctc(*predictions)):
-            text = self.tokenizer.decode(hypothesis.tokens)
-            alignment = align(batch.texts[row].split(), text.split())
-            records.append(
-                {
-                    **describe_utterance(batch, row),
-                    "hypothesis": text,
-                    "alignment": alignment,
-                    "counts": self._count(alignment, batch.texts[row], text),
-                    "scores": {"loss": losses.get(row)},
-                    "skipped": None,
-                }
-            )
-        return records
+    def compute_records(self, predictions: Predictions, batch: Batch, stage: Stage) -> list[dict[str, Any]]:
+        columns = {name: each.tolist() for name, each in self._losses(predictions, stage).items()}
+        scores: list[dict[str, float | None]] = [{"loss": None} for _ in batch.ids]
+        for place, row in enumerate(predictions.targets.rows):
+            scores[row] = {name: column[place] for name, column in columns.items()}
+        search = self.search if stage is Stage.TEST else self.valid_search
+        found = find_texts(self.modules, *predictions[:3], search)
+        return [
+            {
+                **describe_utterance(batch, row),
+                **self._describe(batch.texts[row], best),
+                "scores": scores[row],
+            }
+            for row, (best, *_) in enumerate(found)
+        ]
 
     def summarize(self, records: list[dict[str, Any]]) -> dict[str, float]:
+        metrics = {
+            name: sum(record["scores"][name] for record in has) / len(has)
+            for name in ("attention_loss", "ctc_loss")
+            if (has := [record for record in records if name in record["scores"]])
+        }
         if self.unit == "phone":
-            return {"per": error_rate(records, "phones")}
-        return {"wer": error_rate(records), "cer": error_rate(records, "characters", ["character_errors"])}
+            return metrics | {"per": error_rate(records, "phones")}
+        cer = error_rate(records, "characters", ["character_errors"])
+        return metrics | {"wer": error_rate(records), "cer": cer}
+
+    def on_stage_start(self, stage: Stage, epoch: int) -> None:
+        """Before a test: what its texts are found and scored by, for the report."""
+        if stage is Stage.TEST and self.processes.is_main:
+            symbols = "\n".join(ready_tokenizer(self.tokenizer).symbols)
+            told = {
+                "schema": report.SCHEMA,
+                "normalization": self.normalizer.rule if self.normalizer else "none: texts as they stand",
+                "search": self.search.describe(),
+                "tokenizer_sha256": hashlib.sha256(symbols.encode()).hexdigest(),
+            }
+            report.write_json(self.output_folder / "decoding.json", told, "decoding")
 
     def on_stage_end(self, stage: Stage, metrics: dict[str, float], epoch: int) -> None:
         if stage is Stage.TRAIN and not metrics:
@@ -144,52 +199,62 @@ class ASR(Brain):
 
     def fake_batch(self, n_utterances: int = 2) -> Batch:
         """Noise in the form of data, at most 1 s, of different lengths: for the dry run."""
-        texts = [self.tokenizer.decode([token]) for token in (1, self.tokenizer.n_tokens - 1)]
+        tokenizer = ready_tokenizer(self.tokenizer)
+        texts = [tokenizer.decode([token]) for token in (1, tokenizer.n_tokens - 1)]
         return noise_batch(self.sample_rate, texts[:n_utterances])
 
     def _encode(self, text: str, n_frames: int) -> list[int]:
-        """The tokens of a text, which CTC can place on n_frames."""
-        try:
-            target = self.tokenizer.encode(text)
-        except UserError as error:
-            raise UnfitTarget("unknown symbol", error.found, do=error.do, key="tokenizer") from None
-        if not n_frames:
-            raise UnfitTarget("no frame", "the encoder leaves no frame of it", do="take longer audio")
-        if (needed := ctc_min_frames(target)) > n_frames:
-            found, do = (
-                f"CTC needs {needed} frames for {len(target)} tokens",
-                "let the encoder keep more frames",
-            )
-            raise UnfitTarget("text too long", found, expected=f"at most the {n_frames} there are", do=do)
-        return target
+        return encode_text(ready_tokenizer(self.tokenizer), text, n_frames, by_ctc="ctc" in self.modules)
 
-    def _name(self, left_out: Sequence[Skipped]) -> list[str]:
-        """What to tell of utterances that are left out: each once, ten at most."""
-        new = [each for each in left_out if each.id not in self._named][: MAX_NAMED + 1 - len(self._named)]
-        self._named |= {each.id for each in new}
-        notices = [f"left out: {each.detail}" for each in new]
-        if new and len(self._named) > MAX_NAMED:
-            notices[-1] = "more utterances are left out for their texts; they are only counted"
-        return notices
-
-    def _fits(self, lengths: Tensor, batch: Batch) -> dict[int, list[int]]:
-        """The targets that have a loss, by row."""
+    def _find_targets(self, lengths: Tensor, batch: Batch) -> Targets:
         targets = {}
         for row, n_frames in enumerate(lengths.tolist()):
             with suppress(UnfitTarget):
                 targets[row] = self._encode(batch.texts[row], n_frames)
-        return targets
+        return pad_targets(targets, lengths.device)
 
-    def _losses(self, predictions: tuple[Tensor, Tensor], batch: Batch, stage: Stage) -> Tensor:
-        """Of each utterance that has one, in the order of the rows."""
-        log_probs, lengths = predictions
-        fits = self._fits(lengths, batch)
-        rows, targets = list(fits), [torch.tensor(target, dtype=torch.int64) for target in fits.values()]
+    def _tell_decoder(self, frames: Tensor, lengths: Tensor, targets: Targets) -> Tensor | None:
+        """Logits (R, U + 1, V) of the next token, given those before."""
+        if "decoder" not in self.modules or not targets.rows:
+            return None
+        if len(targets.rows) < len(frames):
+            frames, lengths = frames[targets.rows], lengths[targets.rows]
+        logits = self.modules["decoder"](targets.tokens, targets.lengths, frames, lengths)
+        if logits.shape[-1] != self.tokenizer.n_tokens:
+            found = f"the decoder gives {logits.shape[-1]} outputs"
+            expected = f"{self.tokenizer.n_tokens}, one a token of the tokenizer with the boundary"
+            raise UserError(found, expected=expected, key="modules.decoder")
+        return logits
+
+    def _losses(self, predictions: Predictions, stage: Stage) -> dict[str, Tensor]:
+        """In nats, of each utterance that has a target, (R,); of a model with two heads also one by one."""
+        frames, lengths, log_probs, logits, (rows, tokens, n_tokens) = predictions
         if not rows:
-            return log_probs.sum((1, 2))[rows]
-        target_lengths = torch.tensor([len(target) for target in targets], device=lengths.device)
-        padded = pad_sequence(targets, batch_first=True).to(log_probs.device)
-        return ctc_loss(log_probs[rows], lengths[rows], padded, target_lengths)
+            return {"loss": frames.sum((1, 2))[rows]}
+        losses = {}
+        if logits is not None:
+            smoothing = self.label_smoothing if stage is Stage.TRAIN else 0.0
+            losses["attention_loss"] = seq2seq_loss(logits, tokens, n_tokens, smoothing)
+        if log_probs is not None:
+            losses["ctc_loss"] = ctc_loss(log_probs[rows], lengths[rows], tokens, n_tokens)
+        if len(losses) == 1:
+            return {"loss": next(iter(losses.values()))}
+        weight = self.ctc_weight
+        return {"loss": (1 - weight) * losses["attention_loss"] + weight * losses["ctc_loss"], **losses}
+
+    def _describe(self, reference: str, found: Hypothesis) -> dict[str, Any]:
+        """What a record says of an utterance's texts."""
+        hypothesis = self.tokenizer.decode(found.tokens) if found.tokens else ""
+        if self.unit == "phone":
+            try:
+                reference = self.tokenizer.decode(self.tokenizer.encode(reference))
+            except UserError:
+                return dict.fromkeys(("hypothesis", "alignment", "counts")) | {"skipped": "unknown symbol"}
+        said, heard = (self.normalizer(each) if self.normalizer else each for each in (reference, hypothesis))
+        alignment = align(said.split(), heard.split())
+        counts = self._count(alignment, said, heard)
+        texts = {"reference": reference, "hypothesis": hypothesis}
+        return texts | {"alignment": alignment, "counts": counts, "skipped": None}
 
     def _count(self, alignment: Sequence[Any], reference: str, hypothesis: str) -> dict[str, int]:
         counts = count_operations(alignment)
@@ -200,64 +265,45 @@ class ASR(Brain):
         characters = {"characters": len(reference), "character_errors": edit_distance(reference, hypothesis)}
         return counts | {"words": len(reference.split())} | characters
 
+    def _check_modules(self) -> None:
+        for name in ("features", "encoder"):
+            if not callable(getattr(self.modules[name], "output_lengths", None)):
+                found = f"{type(self.modules[name]).__name__} has no output_lengths"
+                expected = "lengths (B,) to those of its output"
+                raise UserError(found, expected=expected, key=f"modules.{name}")
+        if not {"ctc", "decoder"} & set(self.modules):
+            expected = "`ctc`, `decoder`, or both"
+            raise UserError("modules has nothing that writes texts", expected=expected, key="modules")
+        if "decoder" in self.modules and not hasattr(self.modules["decoder"], "step"):
+            found = f"{type(self.modules['decoder']).__name__} has no step"
+            expected = "start() and step(), as models.TransformerDecoder has"
+            raise UserError(found, expected=expected, key="modules.decoder")
 
-class Transcription(NamedTuple):
-    """A text, and the natural log of the probability of the path that it was read off."""
-
-    text: str
-    log_probability: float
-
-
-class Recognizer:
-    """A trained recogniser, as `speechkit.load` gives it."""
-
-    def __init__(self, modules: nn.ModuleDict, tokenizer: Tokenizer, sample_rate: int) -> None:
-        self.modules, self.tokenizer, self.sample_rate = modules.eval(), tokenizer, sample_rate
-
-    @torch.inference_mode()
-    def predict(self, waveform: Tensor | np.ndarray | Sequence[float], sample_rate: int) -> Transcription:
-        """Transcribe one waveform.
-
-        waveform: (N,) within [-1, 1], or (C, N), of which the mean over channels is taken.
-        sample_rate: Hz; another rate than the model's is resampled.
-
-        As with data, a waveform beyond [-1, 1] is scaled down to its peak.
-        """
-        wave = hear(waveform, sample_rate, self.sample_rate)
-        device = next(self.modules.parameters()).device
-        waveforms, lengths = wave[None].to(device), torch.tensor([len(wave)], device=device)
-        features, lengths = compute_features(self.modules, waveforms, lengths)
-        log_probs, lengths = compute_log_probs(self.modules, features, lengths, self.tokenizer.n_tokens)
-        (hypothesis,) = greedy_ctc(log_probs, lengths)
-        return Transcription(self.tokenizer.decode(hypothesis.tokens), hypothesis.score)
+    def _checked_search(self, search: Search | None, key: str) -> Search:
+        search = GreedySearch() if search is None else search
+        with blamed(key):
+            lacking = [name for name in search.needs if name not in self.modules]
+        if lacking:
+            found = f"{type(search).__name__} needs modules.{lacking[0]}, which is not there"
+            raise UserError(found, do="search by what the model has", key=key)
+        return search
 
 
-def compute_log_probs(
-    modules: nn.ModuleDict, features: Tensor, lengths: Tensor, n_tokens: int
-) -> tuple[Tensor, Tensor]:
-    """Features to log-probabilities (B, T, V) of the tokens and true lengths (B,), in float32 at least."""
-    if not _leaves_frames(modules["encoder"], features.shape[1]):
-        empty = features.new_zeros(len(features), 0, n_tokens)
-        return empty, torch.zeros_like(lengths)  # layers refuse what is shorter than their windows
-    encoded = modules["encoder"](features, lengths)
-    lengths = output_lengths(modules["encoder"], lengths)
-    if not isinstance(encoded, Tensor) or encoded.dim() != 3 or lengths is None:
-        shape = tuple(encoded.shape) if isinstance(encoded, Tensor) else type(encoded).__name__
-        expected = "(batch, frames, width), with lengths"
-        raise UserError(f"the encoder gives {shape}", expected=expected, key="modules.encoder")
-    logits = modules["ctc"](encoded)
-    if logits.shape != (*encoded.shape[:2], n_tokens):
-        found = f"the layer gives {logits.shape[-1]} outputs, in a tensor of shape {tuple(logits.shape)}"
-        expected = f"{n_tokens}, one a token of the tokenizer with the blank"
-        raise UserError(found, expected=expected, key="modules.ctc")
-    return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32)), lengths
+def _check_choices(unit: str, unfit_targets: str, label_smoothing: float) -> None:
+    if unit not in ("word", "phone"):
+        raise UserError(f"unit: {unit!r}", expected="word or phone", key="unit")
+    if unfit_targets not in ("skip", "stop"):
+        raise UserError(f"unfit_targets: {unfit_targets!r}", expected="skip or stop", key="unfit_targets")
+    if not 0 <= label_smoothing < 1:
+        expected = "a number from 0 to below 1"
+        raise UserError(f"label_smoothing: {label_smoothing}", expected=expected, key="label_smoothing")
 
 
-def output_lengths(module: nn.Module, lengths: Tensor) -> Tensor:
-    """What a module makes of lengths."""
-    return cast(Any, module).output_lengths(lengths)
-
-
-def _leaves_frames(encoder: nn.Module, n_frames: int) -> bool:
-    after = output_lengths(encoder, torch.tensor([n_frames]))
-    return after is None or bool(after > 0)
+def _by_epoch(weight: float | Mapping[int, float]) -> dict[int, float]:
+    """Weights by the epoch from which they hold."""
+    weights = dict(weight) if isinstance(weight, Mapping) else {1: weight}
+    right = all(isinstance(epoch, int) and epoch > 0 for epoch in weights) and 1 in weights
+    if not right or not all(isinstance(each, (int, float)) and 0 <= each <= 1 for each in weights.values()):
+        expected = "a number from 0 to 1, or such by epochs, the first 1: {1: 0.5, 10: 0.3}"
+        raise UserError(f"ctc_weight: {weight}", expected=expected, key="ctc_weight")
+    return weights

@@ -125,7 +125,10 @@ def run_experiment(
                     clear_run(brain.output_folder)
                     brain.recorder.fingerprint = examine_run(brain, document, beginning)
                 describe_run(brain, document, model, train_file, beginning)
+                brain.prepare_run()
             processes.wait_for_main("the run folder is open")
+            if not processes.is_main:
+                brain.load_run(brain.output_folder)
             brain.fit()
             evaluate_subsets(brain)
             return brain.output_folder

@@ -75,6 +75,7 @@ def evaluate_run(
         with placed(evaluation.document):
             built, brain = build_brain(brain_class, evaluation.train_file, evaluation.document, trust=trust)
             checkpoint = _load_best(brain, evaluation.run)
+            brain.load_run(evaluation.run)
             dry_run(brain, finder(built))
             if evaluation.prepares:
                 prepare(evaluation.train_file, built.values, evaluation.schema)
@@ -146,7 +147,7 @@ def _changes(description: dict[str, Any], train_file: Path) -> dict[str, bool | 
 
 def _refuse_changes_of_the_model(evaluation: Evaluation, brain_class: type[Brain]) -> None:
     of_prepare = {*evaluation.schema.prepare_keys} - {*getattr(brain_class, "inference_keys", ())}
-    allowed = {*PATH_KEYS, *BRAIN_KEYS} | of_prepare
+    allowed = {*PATH_KEYS, *BRAIN_KEYS, *getattr(brain_class, "decoding_keys", ())} | of_prepare
     for key in sorted(evaluation.changed_keys - allowed):
         raise UserError(
             "the model, and how it was trained, stay as they are",

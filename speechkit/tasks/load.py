@@ -1,7 +1,7 @@
 """A trained run's model, ready to use."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ from torch import nn
 
 from speechkit import config, report
 from speechkit.errors import UserError
-from speechkit.tasks.asr import ASR, Recognizer
+from speechkit.tasks.asr import ASR
 from speechkit.tasks.classification import Classification, Classifier, Prediction
 from speechkit.tasks.recipe import importing_only
+from speechkit.tasks.recognizer import Recognizer
 from speechkit.training import CheckpointFolder, choose_device, load_weights
 
 PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[..., Classifier | Recognizer]]] = {
@@ -20,13 +21,21 @@ PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[..., Classifier | Recogniz
     ASR.task: (ASR.inference_keys, Recognizer),
 }
 
+DECODING_KEYS = ("search",)
 
-def load(run: str | Path, recipe: str | Path | None = None, device: str = "cpu") -> Any:
+
+def load(
+    run: str | Path,
+    recipe: str | Path | None = None,
+    device: str = "cpu",
+    overrides: Sequence[str] = (),
+) -> Any:
     """The model of a run folder, with the weights of its best epoch: a Classifier or a Recognizer.
 
     Reading the folder executes nothing: only `modules` and plain values are built, from the allow-list.
 
     recipe: folder of the recipe, needed when `modules` use classes of its own files (they are imported).
+    overrides: changes of how it is used, `["--search.lm_weight", "0.5"]`; none of the model.
     """
     run = Path(run)
     if not (run / "hparams.yaml").is_file():
@@ -39,7 +48,12 @@ def load(run: str | Path, recipe: str | Path | None = None, device: str = "cpu")
             f"{run} is of the task {description['task']!r}", expected=f"one of {sorted(PREDICTORS)}"
         )
     keys, make = PREDICTORS[description["task"]]
-    document = config.read(run / "hparams.yaml")
+    document = config.read(run / "hparams.yaml", overrides)
+    for key in document.overrides:
+        if key.split(".")[0] not in DECODING_KEYS:
+            raise UserError(
+                "the model stays as it is", expected=f"changes of {', '.join(DECODING_KEYS)}", key=key
+            )
     only = [key for key in keys if key in document.resolved()]
     try:
         with importing_only():
@@ -51,6 +65,8 @@ def load(run: str | Path, recipe: str | Path | None = None, device: str = "cpu")
     values = dict(built.values)
     try:
         modules = nn.ModuleDict(values.pop("modules"))
+        if hasattr(values.get("tokenizer"), "load"):  # what it learned lies in the run's folder
+            values["tokenizer"].load(run)
         predictor = make(modules.to(choose_device(device)), **values)
     except (KeyError, TypeError, ValueError) as error:
         found = f"{run / 'hparams.yaml'} is not what a training wrote: {type(error).__name__}: {error}"

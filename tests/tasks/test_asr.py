@@ -122,7 +122,7 @@ def losses_alone(brain: ASR, batch: Batch) -> list[float]:
 def test_the_loss_is_the_sum_over_utterances(tmp_path: Path, batch: Batch) -> None:
     brain = make_brain(tmp_path)
     predictions = brain.compute_forward(batch, Stage.VALID)
-    assert predictions[1].tolist() == [10, 5, 3]
+    assert predictions.lengths.tolist() == [10, 5, 3]
     loss = brain.compute_objectives(predictions, batch, Stage.VALID)
     expected = losses_alone(brain, batch)
     assert loss.total.item() == pytest.approx(sum(expected), rel=1e-5)
@@ -212,6 +212,7 @@ def test_in_a_test_set_all_count_and_such_have_no_loss(tmp_path: Path) -> None:
     assert [record["skipped"] for record in records] == [None] * 3
     assert brain.summarize(records)["wer"] == pytest.approx(100 * 2 / 3)
     unfit = Batch(**vars(batch) | {"texts": ["X"] * 3})
+    predictions = brain.compute_forward(unfit, Stage.TEST)
     assert brain.compute_objectives(predictions, unfit, Stage.TEST).count == 0
 
 
@@ -272,16 +273,18 @@ def test_an_utterance_gets_in_a_batch_what_it_gets_alone(tmp_path: Path) -> None
     brain.fit()
     brain.modules.double().eval()
     batch.waveforms = batch.waveforms.double()
-    together, lengths = brain.compute_forward(batch, Stage.TEST)
-    records = brain.compute_records((together, lengths), batch, Stage.TEST)
+    together = brain.compute_forward(batch, Stage.TEST)
+    records = brain.compute_records(together, batch, Stage.TEST)
     for row, n in enumerate(batch.lengths.tolist()):
         alone = batch.without(dict.fromkeys({0, 1, 2, 3} - {row}))  # type: ignore[arg-type]
         alone.skipped = []
         assert alone.waveforms.shape == (1, n)
         predictions = brain.compute_forward(alone, Stage.TEST)
-        frames = int(lengths[row])
-        assert predictions[0].shape[1] == frames
-        torch.testing.assert_close(predictions[0][0], together[row, :frames], rtol=1e-9, atol=1e-12)
+        frames = int(together.lengths[row])
+        assert predictions.log_probs.shape[1] == frames
+        torch.testing.assert_close(
+            predictions.log_probs[0], together.log_probs[row, :frames], rtol=1e-9, atol=1e-12
+        )
         (record,) = brain.compute_records(predictions, alone, Stage.TEST)
         assert record["scores"].pop("loss") == pytest.approx(records[row]["scores"].pop("loss"), rel=1e-9)
         assert record == records[row]

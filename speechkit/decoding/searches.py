@@ -1,0 +1,162 @@
+"""What a recogniser searches by, as a YAML names it: best paths, beams, and language models beside them."""
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from speechkit.decoding.attention_beam import AttentionBeam
+from speechkit.decoding.attention_greedy import greedy_attention
+from speechkit.decoding.ctc import greedy_ctc
+from speechkit.decoding.ctc_beam import CTCBeam
+from speechkit.decoding.ctc_scorer import ctc_scorer
+from speechkit.decoding.hypothesis import Hypothesis
+from speechkit.decoding.scorers import Scorer, with_coverage
+from speechkit.errors import UserError
+from speechkit.ops.search_state import State
+
+# B utterances, K beams of each, N = B K, T frames, V tokens
+
+
+class Heard(NamedTuple):
+    """What an acoustic model tells of B utterances; a model has CTC, an attention decoder, or both.
+
+    log_probs: CTC's, (B, T, V), normalised over V; None without CTC.
+    lengths: (B,) true frames, each at least 1.
+    attention: the decoder before its first token; None without one.
+    """
+
+    log_probs: Tensor | None
+    lengths: Tensor
+    attention: Scorer | None
+
+
+class LanguageModel(Protocol):
+    """`NGramScorer`, `WordNGramScorer`, or a trained network; whether its scores may be above 0."""
+
+    @property
+    def may_rise(self) -> bool: ...
+
+    def start(self, n_rows: int) -> State: ...
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]: ...
+
+
+class GreedySearch:
+    """CTC's most probable path, or, of a model without CTC, the attention decoder's likeliest tokens."""
+
+    weights: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    def __call__(self, heard: Heard) -> list[list[Hypothesis]]:
+        """One result for each utterance."""
+        if heard.log_probs is not None:
+            return [[each] for each in greedy_ctc(heard.log_probs, heard.lengths)]
+        return [[each] for each in greedy_attention([_attention(heard)], heard.lengths)]
+
+    def describe(self) -> str:
+        """For a report."""
+        return "greedy: the likeliest token at each frame (CTC), or, without CTC, at each step"
+
+
+class CTCSearch:
+    """CTC's prefix beam search, with a language model or without.
+
+    The score of a text is the log of its summed probability, plus `lm_weight` times the language model's,
+    plus the beam's bonus a token.
+    """
+
+    weights = ("lm_weight", "beam.length_bonus")
+    needs = ("ctc",)
+
+    def __init__(self, beam: CTCBeam, lm: LanguageModel | None = None, lm_weight: float = 0.5) -> None:
+        self.beam, self.lm, self.lm_weight = beam, lm, lm_weight
+
+    def __call__(self, heard: Heard) -> list[list[Hypothesis]]:
+        """The results of each utterance, best first."""
+        scorers = _language_scorers(self.lm, self.lm_weight, len(heard.lengths))
+        return self.beam(_log_probs(heard), heard.lengths, scorers)
+
+    def describe(self) -> str:
+        """For a report."""
+        return f"CTC prefix beam search, {_describe_beam(self.beam)}{_describe_lm(self.lm, self.lm_weight)}"
+
+
+class JointSearch:
+    """Beam search over attention decoder, CTC and language model (Watanabe et al., 2017; Hori et al., 2017).
+
+    A text's score is `(1 - ctc_weight) log p_attention + ctc_weight log p_CTC + lm_weight log p_LM`, plus the
+    beam's bonus a token, less `coverage_penalty` for frames listened to again (recurrent decoders only).
+    `ctc_weight` 0 needs no CTC, 1 no attention decoder: then CTC's prefix scores alone lead the search.
+    """
+
+    weights = ("ctc_weight", "lm_weight", "beam.length_bonus")
+
+    def __init__(
+        self,
+        beam: AttentionBeam,
+        ctc_weight: float = 0.3,
+        lm: LanguageModel | None = None,
+        lm_weight: float = 0.5,
+        coverage_penalty: float = 0.0,
+    ) -> None:
+        if not 0 <= ctc_weight <= 1:
+            raise UserError(f"ctc_weight {ctc_weight}", expected="a number from 0 to 1", key="ctc_weight")
+        self.beam, self.ctc_weight, self.lm, self.lm_weight = beam, ctc_weight, lm, lm_weight
+        self.coverage_penalty = coverage_penalty
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the model must have."""
+        return ("decoder",) * (self.ctc_weight < 1) + ("ctc",) * (self.ctc_weight > 0)
+
+    def __call__(self, heard: Heard) -> list[list[Hypothesis]]:
+        """The results of each utterance, best first."""
+        scorers = []
+        if self.ctc_weight < 1:
+            attention = _attention(heard)._replace(weight=1 - self.ctc_weight)
+            penalty = self.coverage_penalty
+            scorers.append(with_coverage(attention, penalty) if penalty else attention)
+        if self.ctc_weight:
+            scorers.append(ctc_scorer(_log_probs(heard), heard.lengths, self.ctc_weight))
+        scorers += _language_scorers(self.lm, self.lm_weight, len(heard.lengths))
+        return self.beam(scorers, heard.lengths)
+
+    def describe(self) -> str:
+        """For a report."""
+        parts = f"attention {1 - self.ctc_weight:g}, CTC {self.ctc_weight:g}"
+        lm = _describe_lm(self.lm, self.lm_weight)
+        coverage = f", coverage penalty {self.coverage_penalty:g}" if self.coverage_penalty else ""
+        return f"beam search, {_describe_beam(self.beam)}, {parts}{lm}{coverage}"
+
+
+Search = GreedySearch | CTCSearch | JointSearch
+
+
+def _language_scorers(lm: LanguageModel | None, weight: float, n_utterances: int) -> list[Scorer]:
+    if lm is None or not weight:
+        return []
+    return [Scorer(lm.step, lm.start(n_utterances), weight, lm.may_rise)]
+
+
+def _attention(heard: Heard) -> Scorer:
+    if heard.attention is None:
+        found = "the model has no attention decoder"
+        raise UserError(found, do="add modules.decoder, or search by CTC alone (CTCSearch)", key="search")
+    return heard.attention
+
+
+def _log_probs(heard: Heard) -> Tensor:
+    if heard.log_probs is None:
+        raise UserError(
+            "the model has no CTC layer", do="add modules.ctc, or set ctc_weight: 0", key="search"
+        )
+    return heard.log_probs
+
+
+def _describe_beam(beam: CTCBeam | AttentionBeam) -> str:
+    bonus = f", bonus of {beam.length_bonus:g} a token" if beam.length_bonus else ""
+    return f"{beam.beam_size} beams{bonus}"
+
+
+def _describe_lm(lm: LanguageModel | None, weight: float) -> str:
+    return "" if lm is None or not weight else f", {type(lm).__name__} {weight:g}"
