@@ -281,8 +281,10 @@ class ASR(Brain):
 
     def _checked_search(self, search: Search | None, key: str) -> Search:
         search = GreedySearch() if search is None else search
-        with blamed(key):
-            lacking = [name for name in search.needs if name not in self.modules]
+        if not hasattr(search, "needs"):
+            expected = "decoding.GreedySearch, CTCSearch, JointSearch or the like"
+            raise UserError(f"a {type(search).__name__}", expected=expected, key=key)
+        lacking = [name for name in search.needs if name not in self.modules]
         if lacking:
             found = f"{type(search).__name__} needs modules.{lacking[0]}, which is not there"
             raise UserError(found, do="search by what the model has", key=key)

@@ -70,7 +70,7 @@ def _describe(brain: Brain, names: dict[nn.Module, str]) -> dict[str, Any]:
     hooks = [module.register_forward_hook(note) for module in names]
     counter = FlopCounterMode(display=False)
     try:
-        with counter:
+        with counter, _frozen(brain.modules):
             brain.compute_forward(batch, Stage.VALID)
     finally:
         for hook in hooks:
@@ -98,6 +98,19 @@ def _describe(brain: Brain, names: dict[nn.Module, str]) -> dict[str, Any]:
         "multiply_adds": counter.get_total_flops() // 2,
         "input": {"seconds": batch.seconds[0]},
     }
+
+
+@contextmanager
+def _frozen(modules: nn.Module) -> Iterator[None]:
+    """Within it no weight asks for gradients: the counter looks for their graph also where none is made."""
+    trained = [weight for weight in modules.parameters() if weight.requires_grad]
+    for weight in trained:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in trained:
+            weight.requires_grad_(True)
 
 
 def _flops_by_module(counter: FlopCounterMode, modules: nn.ModuleDict) -> dict[str, int]:

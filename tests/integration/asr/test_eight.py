@@ -1,4 +1,4 @@
-"""Eight short phrases learned by heart, by CTC over each kind of numbers; the same on real speech."""
+"""Eight short phrases learned by heart, found by each model's own beam search; the same on real speech."""
 
 import csv
 from collections.abc import Callable
@@ -56,6 +56,15 @@ def test_real_numbers_learn_eight_phrases(phrases: Path, learn: Learn) -> None:
     run = learn("real", phrases)
     check_perfect(run, list(PHRASES.values()))
     check_alone_as_together(run)
+
+
+@pytest.mark.parametrize("name", ["las", "joint"])
+def test_attention_decoders_learn_them_too(name: str, phrases: Path, learn: Learn) -> None:
+    run = learn(name, phrases)
+    check_perfect(run, list(PHRASES.values()))
+    check_alone_as_together(run)
+    told = report.read_json(run / "report.json", "report")["decoding"]["search"]
+    assert told.startswith("beam search, 4 beams")
 
 
 @pytest.mark.slow
