@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from speechkit import config
 from speechkit.errors import UserError, UserErrors, explain_system_error, report_and_exit
@@ -59,9 +60,18 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("run_folder", metavar="RUN")
     evaluate.add_argument("--name", help="of the evaluation; by default that of the data folder")
+    evaluate.add_argument("--tuned", action="store_true", help="with the weights that `tune` has found")
     evaluate.add_argument("--recipe", metavar="FOLDER", help="of the train.py to use, if not the run's own")
     evaluate.add_argument("--trust-config", action="store_true", help="allow names off the allow-list")
     evaluate.set_defaults(run=_evaluate, takes_overrides=True)
+
+    tune = commands.add_parser(
+        "tune", allow_abbrev=False, help="choose the weights of a run's search on its validation set"
+    )
+    tune.add_argument("run_folder", metavar="RUN")
+    tune.add_argument("--recipe", metavar="FOLDER", help="of the train.py to use, if not the run's own")
+    tune.add_argument("--trust-config", action="store_true", help="allow names off the allow-list")
+    tune.set_defaults(run=_tune, takes_overrides=True)
 
     classify = commands.add_parser("classify", help="label audio files with a trained classifier")
     classify.add_argument("run_folder", metavar="RUN")
@@ -184,14 +194,33 @@ def _folds(options: argparse.Namespace, rest: list[str]) -> int:
 
 def _evaluate(options: argparse.Namespace, rest: list[str]) -> int:
     from speechkit import report
-    from speechkit.tasks import evaluate_run
+    from speechkit.tasks import evaluate_run, read_tuned
 
+    overrides = [*(read_tuned(options.run_folder) if options.tuned else []), *rest]
     page = evaluate_run(
-        options.run_folder, rest, name=options.name, recipe=options.recipe, trust=options.trust_config
+        options.run_folder, overrides, name=options.name, recipe=options.recipe, trust=options.trust_config
     )
     print(report.summarize(page.parent))
     print(f"report: {page}")
     return 0
+
+
+def _tune(options: argparse.Namespace, rest: list[str]) -> int:
+    from speechkit.tasks import tune_run
+
+    print(f"{'errors':>8} {'of characters':>14}  weights")
+
+    def tell(trial: Any) -> None:
+        print("{:8d} {:14d}  ".format(*trial.errors) + _list_weights(trial.weights), flush=True)
+
+    tuned = tune_run(options.run_folder, rest, recipe=options.recipe, trust=options.trust_config, tell=tell)
+    print(f"best of {len(tuned['trials'])} on the validation set: {_list_weights(tuned['best'])}")
+    print(f"speechkit evaluate {options.run_folder} --tuned")
+    return 0
+
+
+def _list_weights(weights: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in weights.items())
 
 
 def _classify(options: argparse.Namespace, rest: list[str]) -> int:

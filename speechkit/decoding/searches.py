@@ -44,8 +44,8 @@ class LanguageModel(Protocol):
 class GreedySearch:
     """CTC's most probable path, or, of a model without CTC, the attention decoder's likeliest tokens."""
 
-    weights: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
 
     def __call__(self, heard: Heard) -> list[list[Hypothesis]]:
         """One result for each utterance."""
@@ -65,11 +65,15 @@ class CTCSearch:
     plus the beam's bonus a token.
     """
 
-    weights = ("lm_weight", "beam.length_bonus")
     needs = ("ctc",)
 
     def __init__(self, beam: CTCBeam, lm: LanguageModel | None = None, lm_weight: float = 0.5) -> None:
         self.beam, self.lm, self.lm_weight = beam, lm, lm_weight
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """What may be tuned."""
+        return ("lm_weight",) * (self.lm is not None) + ("beam.length_bonus",)
 
     def __call__(self, heard: Heard) -> list[list[Hypothesis]]:
         """The results of each utterance, best first."""
@@ -89,8 +93,6 @@ class JointSearch:
     `ctc_weight` 0 needs no CTC, 1 no attention decoder: then CTC's prefix scores alone lead the search.
     """
 
-    weights = ("ctc_weight", "lm_weight", "beam.length_bonus")
-
     def __init__(
         self,
         beam: AttentionBeam,
@@ -103,6 +105,11 @@ class JointSearch:
             raise UserError(f"ctc_weight {ctc_weight}", expected="a number from 0 to 1", key="ctc_weight")
         self.beam, self.ctc_weight, self.lm, self.lm_weight = beam, ctc_weight, lm, lm_weight
         self.coverage_penalty = coverage_penalty
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """What may be tuned."""
+        return ("ctc_weight",) + ("lm_weight",) * (self.lm is not None) + ("beam.length_bonus",)
 
     @property
     def needs(self) -> tuple[str, ...]:

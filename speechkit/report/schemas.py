@@ -172,6 +172,14 @@ FORMATS: dict[str, Any] = {
     },
 }
 
+FORMATS["tuning"] = {
+    "schema": SCHEMA,
+    "subset": str,
+    "n_words": COUNT,
+    "best": MapOf(NUMBER),
+    "trials": [{"weights": MapOf(NUMBER), "errors": COUNT, "character_errors": COUNT}],
+}
+
 FORMATS["folds"] = {
     "schema": SCHEMA,
     "task": str,

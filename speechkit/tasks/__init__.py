@@ -7,6 +7,7 @@ from speechkit.tasks.evaluate import evaluate_run
 from speechkit.tasks.folds import run_folds
 from speechkit.tasks.load import classify_file, load
 from speechkit.tasks.recognizer import Recognizer, Transcription
+from speechkit.tasks.tune import read_tuned, tune_run
 
 __all__ = [
     "ASR",
@@ -20,5 +21,7 @@ __all__ = [
     "evaluate_run",
     "load",
     "main",
+    "read_tuned",
     "run_folds",
+    "tune_run",
 ]

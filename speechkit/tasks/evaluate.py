@@ -84,6 +84,26 @@ def evaluate_run(
         return report.write_report(folder)
 
 
+def open_run(
+    run: str | Path, overrides: Sequence[str] = (), *, recipe: str | Path | None = None, trust: bool = False
+) -> Brain:
+    """The Brain of a run with its best weights and its tokenizer, to be used further; nothing is written.
+
+    overrides: as those of `evaluate_run`.
+    """
+    evaluation = _read(Path(run), overrides, recipe, trust)
+    brain_class = import_brain(evaluation.train_file, evaluation.schema)
+    _refuse_changes_of_the_model(evaluation, brain_class)
+    recorded = evaluation.document.resolved()["output_folder"]
+    evaluation.document.move_paths(recorded, str(run))
+    with placed(evaluation.document):
+        built, brain = build_brain(brain_class, evaluation.train_file, evaluation.document, trust=trust)
+        _load_best(brain, evaluation.run)
+        brain.load_run(evaluation.run)
+        dry_run(brain, finder(built))
+    return brain
+
+
 def _read(run: Path, overrides: Sequence[str], recipe: str | Path | None, trust: bool) -> Evaluation:
     hparams = run / "hparams.yaml"
     if not hparams.is_file():

@@ -9,7 +9,7 @@ import soundfile
 
 from speechkit import load, report
 from speechkit.data import Clip, make_cuts, write_cuts
-from speechkit.tasks import ASR, main
+from speechkit.tasks import ASR, evaluate_run, main, read_tuned, tune_run
 
 from .conftest import PHRASES
 
@@ -65,6 +65,19 @@ def test_attention_decoders_learn_them_too(name: str, phrases: Path, learn: Lear
     check_alone_as_together(run)
     told = report.read_json(run / "report.json", "report")["decoding"]["search"]
     assert told.startswith("beam search, 4 beams")
+
+
+def test_a_search_is_tuned_and_used_again(phrases: Path, learn: Learn) -> None:
+    """From weights that fail, on validation alone; the evaluation then uses what was found."""
+    run = learn("joint", phrases, "--n_epochs", 40, "--search.beam.length_bonus", -3.0)
+    before = report.read_json(run / "report.json", "report")["metrics"]["wer"]["value"]
+    tuned = tune_run(run)
+    assert tuned["trials"][0]["errors"] > 0
+    assert before > 0
+    page = evaluate_run(run, read_tuned(run), name="tuned")
+    after = report.read_json(page.parent / "report.json", "report")
+    assert after["metrics"]["wer"]["value"] == 0
+    assert "bonus" in after["decoding"]["search"]
 
 
 @pytest.mark.slow
