@@ -1,17 +1,22 @@
-"""What a report shows of speech recognition: the kinds of errors, and the worst texts word by word."""
+"""What a report shows of speech recognition: errors by kind, word and speaker, the worst texts in full."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from speechkit.report.clips import AudioBudget
 from speechkit.report.run import Run
+from speechkit.report.timed_text import Span, format_ctm
 from speechkit.report.view import Measure, Records, Section, View, mean_of_scores
+from speechkit.report.wer_text import EDITS, UNITS, count_errors, find_unit, format_wer
 from speechkit.stats import Interval, bootstrap_ratio
 
-EDITS = ("substitutions", "deletions", "insertions")
-UNITS = ("words", "phones")  # what a record may count, of its reference
 N_SHOWN = 20  # utterances
+N_SPEAKERS = 40  # rows of the table
+N_WORDS = 12  # rows of each table of words
+NOTES = (("Texts", "normalization"), ("Search", "search"))
+FEW_UTTERANCES = 5  # of a speaker: fewer tell nothing of the spread
 
 
 def rate_of(errors: Sequence[str], total: str) -> Callable[[Records, Sequence[str] | None], Interval]:
@@ -42,15 +47,38 @@ def describe_subset(run: Run, subset: str, budget: AudioBudget) -> list[Section]
         return []
     worst = sorted(records, key=badness, reverse=True)[:N_SHOWN]
     shown = list_texts(run, subset, [record for record in worst if count_errors(record)], budget)
-    sections = [Section("Kinds of errors", "errors.html", tabulate_errors(records))]
+    sections = [Section("Kinds of errors", "errors.html", tabulate_errors(records) | {"subset": subset})]
+    if any((confusions := count_confusions(records)).values()):
+        sections.append(Section("Frequent errors", "confusions.html", {"tables": confusions}))
+    if speakers := tabulate_speakers(records):
+        sections.append(Section("Speakers", "speakers.html", speakers | {"subset": subset}))
     return (
         [*sections, Section("Worst utterances", "alignments.html", {"texts": shown})] if shown else sections
     )
 
 
-def count_errors(record: dict[str, Any]) -> int:
-    """Substitutions, deletions and insertions of an utterance."""
-    return sum(record["counts"][name] for name in EDITS)
+def list_files(run: Run) -> dict[str, str]:
+    """Files for other programs, by their path in the run's folder: alignments, and times where known."""
+    decoding = run.decoding or {}
+    notes = [(name, decoding[key]) for name, key in NOTES if key in decoding]
+    files = {}
+    for subset, records in run.predictions.items():
+        files[f"predictions/{subset}.wer.txt"] = format_wer(records, notes)
+        timed = {each["id"]: each["words"] for each in records if each.get("words") is not None}
+        if timed:
+            files[f"predictions/{subset}.ctm"] = _write_times(timed)
+    return files
+
+
+def _write_times(timed: dict[str, list[list[Any]]]) -> str:
+    """The CTM of words with times in seconds, by utterance."""
+    # A name with blanks, or that of a comment, would make a file that nobody can read.
+    names = {name: "_".join(name.split()) or "_" for name in timed}
+    names = {name: f"_{safe}" if safe.startswith(";;") else safe for name, safe in names.items()}
+    return "".join(
+        format_ctm({names[name]: [Span(*word) for word in words]}, frame_seconds=1.0)
+        for name, words in timed.items()
+    )
 
 
 def badness(record: dict[str, Any]) -> tuple[float, int, str]:
@@ -64,7 +92,7 @@ def tabulate_errors(records: Records) -> dict[str, Any]:
     sums: Counter[str] = Counter()
     for record in records:
         sums.update(record["counts"])
-    total = next(name for name in UNITS if name in records[0]["counts"])
+    total = find_unit(records)
     n = sums[total]
     rows = [
         {"kind": kind, "count": sums[kind], "percent": 100 * sums[kind] / n if n else None}
@@ -72,6 +100,55 @@ def tabulate_errors(records: Records) -> dict[str, Any]:
     ]
     n_right = sum(not count_errors(record) for record in records)
     return {"rows": rows, "unit": total, "n_units": n, "n_right": n_right, "n_utterances": len(records)}
+
+
+def count_confusions(records: Records) -> dict[str, list[tuple[str, ...]]]:
+    """The words most often substituted, deleted and inserted, each with how often that was."""
+    pairs: dict[str, Counter[tuple[str, ...]]] = {"S": Counter(), "D": Counter(), "I": Counter()}
+    for record in records:
+        for sign, said, heard in record["alignment"]:
+            if sign != "C":
+                pairs[sign][tuple(word for word in (said, heard) if word is not None)] += 1
+    return {
+        name: [
+            (*words, str(count))
+            for words, count in sorted(pairs[sign].items(), key=lambda each: (-each[1], each[0]))[:N_WORDS]
+        ]
+        for name, sign in (("substituted", "S"), ("deleted", "D"), ("inserted", "I"))
+    }
+
+
+def tabulate_speakers(records: Records) -> dict[str, Any] | None:
+    """The error rates of each speaker, the hardest first; None where speakers are not known."""
+    groups: dict[str, Records] = {}
+    for record in records:
+        if record.get("speaker"):
+            groups.setdefault(record["speaker"], []).append(record)
+    if len(groups) < 2:
+        return None
+    unit = find_unit(records)
+    sizes = {name: _sum(group, [unit]) for name, group in groups.items()}
+    rates = {name: _sum(group, EDITS) / max(1, sizes[name]) for name, group in groups.items()}
+    hardest = sorted(groups, key=lambda name: (-rates[name], -sizes[name], name))
+    rows = [_describe_speaker(name, groups[name], unit) for name in hardest[:N_SPEAKERS]]
+    return {"rows": rows, "unit": unit, "n_speakers": len(groups), "n_shown": len(rows)}
+
+
+def _describe_speaker(name: str, records: Records, unit: str) -> dict[str, Any]:
+    found = rate_of(EDITS, unit)(records, None)
+    n_characters, known = _sum(records, ["characters"]), math.isfinite(found.low + found.high)
+    return {
+        "speaker": name,
+        "n_utterances": len(records),
+        "n_units": _sum(records, [unit]),
+        "rate": 100 * found.value,
+        "ends": [100 * found.low, 100 * found.high] if known and len(records) >= FEW_UTTERANCES else None,
+        "cer": 100 * _sum(records, ["character_errors"]) / n_characters if n_characters else None,
+    }
+
+
+def _sum(records: Records, names: Sequence[str]) -> int:
+    return sum(record["counts"].get(name, 0) for record in records for name in names)
 
 
 def list_texts(run: Run, subset: str, records: Records, budget: AudioBudget) -> list[dict[str, Any]]:
@@ -101,4 +178,4 @@ def _n_units(record: dict[str, Any]) -> int:
     return next(record["counts"][name] for name in UNITS if name in record["counts"])
 
 
-VIEW = View(MEASURES, describe_subset, badness)
+VIEW = View(MEASURES, describe_subset, badness, list_files)

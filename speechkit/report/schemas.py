@@ -228,5 +228,9 @@ TASK_RECORDS: dict[str, Any] = {
             {**_EDITS, "phones": COUNT},
         ),
         "scores": {"loss?": (NUMBER, None)},
+        "words?": (
+            [Row((str, AMOUNT, AMOUNT, (NUMBER, None)))],
+            None,
+        ),  # with their seconds and log-probability
     },
 }

@@ -37,12 +37,14 @@ class Section:
 class View:
     """A task's measures by name, the headline first, and its sections for one test subset.
 
-    `badness(record)` orders utterances: the page plays those with the greatest.
+    `badness(record)` orders utterances: the page plays those with the greatest. `list_files(run)` gives what
+    stands beside the page for other programs, as texts by their path in the run's folder.
     """
 
     measures: dict[str, Measure]
     describe_subset: Callable[[Run, str, AudioBudget], list[Section]]
     badness: Callable[[dict[str, Any]], Any] | None = None
+    list_files: Callable[[Run], dict[str, str]] | None = None
 
 
 def ratio_of_counts(numerator: str, denominator: str) -> Callable[[Records, Sequence[str] | None], Interval]:

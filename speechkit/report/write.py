@@ -34,7 +34,7 @@ def choose_worst(records: Iterable[dict], n: int, task: str = "") -> list[dict]:
 
 
 def write_report(run_folder: str | Path) -> Path:
-    """Write `report.json` and `report.html` into a run folder, from what stands in it alone.
+    """Write `report.json`, `report.html` and a task's files beside them, from what stands in a run's folder.
 
     Returns:
         The path of `report.html`.
@@ -48,6 +48,8 @@ def write_report(run_folder: str | Path) -> Path:
     view = find_view(run.description["task"])
     report = build_report(run, view.measures)
     write_json(run.folder / "report.json", report, "report")
+    for path, text in (view.list_files(run) if view.list_files else {}).items():
+        write_atomic(run.folder / path, encode(text))
     page = run.folder / "report.html"
     write_atomic(page, encode(render_page(run, report, view)))
     return page

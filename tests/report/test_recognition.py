@@ -21,7 +21,7 @@ from speechkit.report import (
     write_records,
 )
 from speechkit.report import write_report as write
-from speechkit.report.recognition import MEASURES, tabulate_errors
+from speechkit.report.recognition import MEASURES, count_confusions, tabulate_errors, tabulate_speakers
 from speechkit.report.result import describe_metric
 from speechkit.stats import bootstrap_ratio
 
@@ -172,3 +172,74 @@ def test_an_alignment_that_is_none_is_told_with_its_line(tmp_path: Path, fake: A
         read_run(run)
     path.write_text(good)
     assert len(read_records(path, "asr")) == 3
+
+
+def test_frequent_errors_are_counted(tmp_path: Path, fake: Any) -> None:
+    texts = [
+        ("the red door", "a red door oh"),
+        ("the end", "a end"),
+        ("is the it", "is a"),
+        ("now", "now oh <b>"),
+    ]
+    records = [make_record(number, *pair) for number, pair in enumerate(texts)]
+    assert count_confusions(records) == {
+        "substituted": [("the", "a", "3")], "deleted": [("it", "1")], "inserted": [("oh", "2"), ("<b>", "1")]
+    }  # fmt: skip
+    many = [make_record(number, f"w{number % 30}", "x") for number in range(300)]
+    assert [len(rows) for rows in count_confusions(many).values()] == [12, 0, 0]
+    page = write(make_run(tmp_path / "run", fake, records)).read_text()
+    assert '<td class="word">&lt;b&gt;</td><td class="num">1</td>' in page
+
+
+def test_speakers_stand_from_the_hardest_on(tmp_path: Path, fake: Any) -> None:
+    records = make_records(200)
+    table = tabulate_speakers(records)
+    assert table is not None
+    rates = [row["rate"] for row in table["rows"]]
+    assert rates == sorted(rates, reverse=True)
+    for row in table["rows"]:
+        own = [record for record in records if record["speaker"] == row["speaker"]]
+        texts = [record["reference"] for record in own], [record["hypothesis"] for record in own]
+        assert (row["rate"], row["cer"]) == pytest.approx((100 * jiwer.wer(*texts), 100 * jiwer.cer(*texts)))
+        assert (row["n_utterances"], row["n_units"]) == (
+            len(own),
+            sum(len(text.split()) for text in texts[0]),
+        )
+        assert row["ends"][0] < row["rate"] < row["ends"][1]
+    page = write(make_run(tmp_path / "run", fake, records)).read_text()
+    assert f"{rates[0]:.1f}%" in page.split(">Speakers<")[1]
+    alone = [record | {"speaker": "s"} for record in records]
+    assert tabulate_speakers(alone) is None
+    crowd = [record | {"speaker": f"s{number}"} for number, record in enumerate(records)]
+    cut = tabulate_speakers(crowd)
+    assert cut is not None
+    assert (cut["n_shown"], cut["n_speakers"], cut["rows"][0]["ends"]) == (40, 200, None)
+
+
+def test_files_for_other_programs_come_from_the_folder_alone(tmp_path: Path, fake: Any) -> None:
+    records = [make_record(number, "red door", "red dore") for number in range(3)]
+    records[1]["words"] = [["red", 0.08, 0.24, -0.5], ["dore", 0.4, 0.8, None]]
+    records[2]["words"] = []
+    records[0] |= {"id": "odd name", "words": [["red", 0.0, 0.12, 0.0]]}
+    run = make_run(tmp_path / "run", fake, records)
+    write(run)
+    made = {name: run / "predictions" / name for name in ("test.wer.txt", "test.ctm")}
+    assert made["test.ctm"].read_text() == (
+        "odd_name 1 0.0000 0.1200 red 1.0000\nu001 1 0.0800 0.1600 red 0.6065\nu001 1 0.4000 0.4000 dore\n"
+    )
+    wer = made["test.wer.txt"].read_text()
+    assert wer.startswith("%WER 50.00 [ 3 / 6, 0 ins, 0 del, 3 sub ]\n")
+    assert wer.count("REF:  red door\nHYP:  red dore\nEval:     S\n") == 3
+    for path in made.values():
+        path.unlink()
+    write(run)
+    assert made["test.wer.txt"].read_text() == wer
+    assert made["test.ctm"].is_file()
+
+
+def test_times_that_are_none_are_told_with_their_line(tmp_path: Path, fake: Any) -> None:
+    record = make_record(0, "a", "a") | {"words": [["a", 0.0, "end", None]]}
+    with pytest.raises(
+        UserError, match=r"test.jsonl:1:1 words\[0\]\[2\]: 'end'; expected a number from 0 on"
+    ):
+        make_run(tmp_path / "run", fake, [record])
