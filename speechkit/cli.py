@@ -112,6 +112,7 @@ def _make_parser() -> argparse.ArgumentParser:
     read.add_argument("--seed", type=int, default=0)
     read.add_argument("--n_voices", type=int, default=80)
     read.add_argument("--n_utterances", type=int, default=2000)
+    read.add_argument("--texts", metavar="FILE", help="a sentence a line, instead of made-up ones")
     read.set_defaults(run=_synth_librispeech)
     return parser
 
@@ -280,7 +281,7 @@ def _synth_librispeech(options: argparse.Namespace, rest: list[str]) -> int:
     from speechkit.data import synthesize_librispeech
 
     counts = {"n_voices": options.n_voices, "n_utterances": options.n_utterances}
-    folder = synthesize_librispeech(Path(options.folder), seed=options.seed, **counts)
+    folder = synthesize_librispeech(Path(options.folder), seed=options.seed, texts=options.texts, **counts)
     print(f"synthetic LibriSpeech: {folder}")
     return 0
 

@@ -5,6 +5,8 @@ audio books, ICASSP 2015.
 """
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -23,11 +25,18 @@ from speechkit.ops.resample import resample
 RATE = 16000  # Hz
 FOLDERS = {"train": "train-clean-100", "valid": "dev-clean", "test": "test-clean"}
 CHAPTER = 100000  # of all speakers
+MAX_WORDS = 12  # of a sentence from a file
+NAME = re.compile(r"^\d+-\d+-\d+ ")
 PAUSE_SECONDS = 0.1  # before and after a sentence, at least
 
 
 def synthesize_librispeech(
-    folder: str | os.PathLike[str], *, seed: int = 0, n_voices: int = 80, n_utterances: int = 2000
+    folder: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    n_voices: int = 80,
+    n_utterances: int = 2000,
+    texts: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Write a corpus in the layout of LibriSpeech; the same arguments write the same bytes.
 
@@ -35,6 +44,8 @@ def synthesize_librispeech(
     `{speaker}-{chapter}.trans.txt` beside, and `SPEAKERS.TXT`. 60% of the voices and utterances are in
     train-clean-100, 15% in dev-clean, 25% in test-clean. No timbre (espeak-ng's variant) and no sentence is
     in two of them; all share some 300 words and a grammar. Accent, speed, pitch, level and noise differ.
+
+    texts: a file of sentences to read instead, see `read_sentences`, with as many different ones at least.
 
     Returns:
         The folder `LibriSpeech`.
@@ -48,13 +59,14 @@ def synthesize_librispeech(
             f"n_utterances: {n_utterances}", expected=f"one or more for each of {n_voices} voices"
         )
     settings = {"schema": 1, "corpus": "librispeech", "seed": seed, "n_voices": n_voices,
-                "n_utterances": n_utterances}  # fmt: skip
+                "n_utterances": n_utterances, "texts": texts and os.fspath(texts)}  # fmt: skip
     voices = choose_voices(n_voices, seed)
     corpus = folder / "LibriSpeech"
     if is_finished(folder, settings):
         return corpus
     write_settings(folder, settings | {"complete": False})
-    sentences = draw_sentences(n_utterances, seed)
+    given = None if texts is None else read_sentences(texts)
+    sentences = draw_sentences(n_utterances, seed, given)
     for number, voice in enumerate(voices):
         subset = [other for other in voices if other.subset == voice.subset]
         theirs = sentences[voice.subset][subset.index(voice) :: len(subset)]
@@ -64,8 +76,27 @@ def synthesize_librispeech(
     return corpus
 
 
-def draw_sentences(n_utterances: int, seed: int) -> dict[str, list[str]]:
-    """Different sentences for each subset, by its share.
+def read_sentences(path: str | os.PathLike[str]) -> list[str]:
+    """The different lines of a text file, in lower case; of more than `MAX_WORDS` words in pieces.
+
+    LibriSpeech's transcripts, whose lines begin with an utterance's name, are read without it.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        found = f"{path} cannot be read: {error.strerror}"
+        raise UserError(found, expected="a text file, a sentence a line", key="texts") from None
+    pieces: dict[str, None] = {}  # a set that keeps the order
+    for line in lines:
+        words = NAME.sub("", line).lower().split()
+        n_pieces = -(-len(words) // MAX_WORDS)
+        size = -(-len(words) // max(1, n_pieces))
+        pieces |= {" ".join(words[at : at + size]): None for at in range(0, len(words), max(1, size))}
+    return list(pieces)
+
+
+def draw_sentences(n_utterances: int, seed: int, texts: Sequence[str] | None = None) -> dict[str, list[str]]:
+    """Different sentences for each subset, by its share; made up, or of those given.
 
     >>> drawn = draw_sentences(100, seed=1)
     >>> {subset: len(sentences) for subset, sentences in drawn.items()}
@@ -74,7 +105,10 @@ def draw_sentences(n_utterances: int, seed: int) -> dict[str, list[str]]:
     100
     """
     random = keyed_random(seed, "sentences")
-    drawn: dict[str, None] = {}  # a set that keeps the order
+    if texts is not None and len(texts) < n_utterances:
+        found = f"{len(texts)} different sentences for {n_utterances} utterances"
+        raise UserError(found, do="ask for fewer utterances, or give more text", key="n_utterances")
+    drawn = dict.fromkeys(random.sample(texts, n_utterances) if texts is not None else [])
     while len(drawn) < n_utterances:
         drawn[draw_sentence(random)] = None
     n_valid, n_test = (round(share * n_utterances) for share in SHARES.values())

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from speechkit.data import read_cuts, synthesize_librispeech
-from speechkit.data.librispeech_synthesis import draw_sentences
+from speechkit.data.librispeech_synthesis import draw_sentences, read_sentences
 from speechkit.data.sentences import vocabulary
 from speechkit.errors import UserError
 
@@ -127,3 +127,19 @@ def test_real_librispeech_is_read(real_data, prepare, tmp_path):
     assert all(line["supervisions"][0]["text"].isupper() for line in lines)
     with pytest.raises(UserError, match="train-clean-100 has no transcripts"):
         prepare(str(corpus), str(tmp_path), **{**subsets, "train_subsets": ["train-clean-100"]})
+
+
+def test_sentences_of_a_file_are_read_in_pieces_of_twelve_words_at_most(tmp_path):
+    long = " ".join(f"W{number}" for number in range(25))
+    (tmp_path / "texts.txt").write_text(f"12-34-0001 ONE TWO\n{long}\n\nthree\nTHREE\n")
+    pieces = read_sentences(tmp_path / "texts.txt")
+    assert pieces[0] == "one two"
+    assert pieces[-1] == "three"
+    assert [len(piece.split()) for piece in pieces] == [2, 9, 9, 7, 1]
+    assert " ".join(pieces[1:-1]) == long.lower()
+    drawn = draw_sentences(5, 1, pieces)
+    assert sorted(sum(drawn.values(), [])) == sorted(pieces)
+    with pytest.raises(UserError, match="5 different sentences for 6 utterances"):
+        draw_sentences(6, 1, pieces)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_sentences(tmp_path / "none.txt")
