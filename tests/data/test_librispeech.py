@@ -138,7 +138,7 @@ def test_sentences_of_a_file_are_read_in_pieces_of_twelve_words_at_most(tmp_path
     assert [len(piece.split()) for piece in pieces] == [2, 9, 9, 7, 1]
     assert " ".join(pieces[1:-1]) == long.lower()
     drawn = draw_sentences(5, 1, pieces)
-    assert sorted(sum(drawn.values(), [])) == sorted(pieces)
+    assert sorted(piece for part in drawn.values() for piece in part) == sorted(pieces)
     with pytest.raises(UserError, match="5 different sentences for 6 utterances"):
         draw_sentences(6, 1, pieces)
     with pytest.raises(UserError, match="cannot be read"):
