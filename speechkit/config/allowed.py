@@ -17,6 +17,7 @@ PARTS_OF_ROOMS = {
         "batches",
         "augmentation",
         "transforms",
+        "reverberation",
         "tokenizers",
         "sentence_piece",
         "lexicon",

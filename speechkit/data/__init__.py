@@ -18,6 +18,7 @@ from speechkit.data.lexicon import LexiconTokenizer
 from speechkit.data.librispeech_synthesis import synthesize_librispeech
 from speechkit.data.manifest import read_cuts, write_cuts
 from speechkit.data.own import prepare_folder, prepare_table, prepare_transcripts
+from speechkit.data.reverberation import Reverberation
 from speechkit.data.sentence_piece import SentencePieceTokenizer
 from speechkit.data.sharding import Sharded, write_shards
 from speechkit.data.speech_commands import (
@@ -47,6 +48,7 @@ __all__ = [
     "Gain",
     "LexiconTokenizer",
     "Noise",
+    "Reverberation",
     "SentencePieceTokenizer",
     "Sharded",
     "Skipped",

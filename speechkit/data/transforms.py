@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from math import ceil, floor
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -11,12 +12,19 @@ from lhotse.augmentation import Speed as LhotseSpeed
 from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 
+from speechkit.data.corpus import Clip, find_audio, make_cuts, read_infos
 from speechkit.data.manifest import read_cuts
 from speechkit.data.reading import map_recordings, open_cut
 from speechkit.errors import UserError
 from speechkit.ops.resample import resample
 
 SPEED_STEPS = 40  # factors are multiples of 1/40: each needs a resampling kernel, kept once made
+
+
+def check_probability(probability: float) -> None:
+    """Refuse what is none."""
+    if not 0 <= probability <= 1:
+        raise UserError(f"a probability of {probability}", expected="0 to 1")
 
 
 def _check_range(low: float, high: float, what: str) -> None:
@@ -126,7 +134,7 @@ def _pad(cut: Cut, n_left: int, n_right: int) -> Cut:
 
 
 class Noise:
-    """Add noise from the recordings of a manifest, with a given probability.
+    """Add noise from the recordings of a manifest, or of a folder of audio, with a given probability.
 
     The signal-to-noise ratio, drawn evenly from `snr_db`, is that of the mean power of the cut (its padding
     not counted) to the mean power of the noise. A random span of a random recording is read, no more; a
@@ -137,8 +145,7 @@ class Noise:
         if len(snr_db) != 2:
             raise UserError(f"snr_db {snr_db}", expected="two numbers, [low, high]")
         _check_range(*snr_db, "signal-to-noise ratio")
-        if not 0 <= probability <= 1:
-            raise UserError(f"a probability of {probability}", expected="0 to 1")
+        check_probability(probability)
         self.manifest, self.snr_db, self.probability = manifest, tuple(snr_db), probability
         self._noises: list[Cut] | None = None
 
@@ -151,9 +158,7 @@ class Noise:
 
     def _read(self) -> list[Cut]:
         if self._noises is None:
-            self._noises = [cut.drop_supervisions() for cut in read_cuts(self.manifest) if cut.num_samples]
-            if not self._noises:
-                raise UserError(f"no noise in {self.manifest}", do="give a manifest with recordings of noise")
+            self._noises = read_recordings(self.manifest, "noise")
         return self._noises
 
 
@@ -162,3 +167,17 @@ def _span(noise: Cut, seconds: float, random: Random) -> Cut:
         noise = noise.append(noise)
     offset = random.uniform(0, noise.duration - seconds)
     return noise.truncate(offset=offset, duration=seconds)
+
+
+def read_recordings(source: str, what: str) -> list[Cut]:
+    """The cuts of a manifest, or of all audio below a folder, that have samples."""
+    if Path(source).is_dir():
+        paths = find_audio(Path(source))
+        names = [path.relative_to(source).as_posix() for path in paths]
+        readable = zip(paths, names, read_infos(paths), strict=True)
+        cuts = make_cuts([Clip(path, name) for path, name, info in readable if info])
+    else:
+        cuts = [cut.drop_supervisions() for cut in read_cuts(source) if cut.num_samples]
+    if not cuts:
+        raise UserError(f"no {what} in {source}", do=f"give a manifest or a folder with recordings of {what}")
+    return cuts
