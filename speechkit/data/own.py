@@ -57,11 +57,11 @@ def prepare_table(
     shares: Mapping[str, float] = SHARES,
     split_seed: int = 0,
 ) -> None:
-    """Write {train,valid,test}.jsonl of a CSV: columns path, label and, if you have them, speaker, split.
+    """Write {train,valid,test}.jsonl of a table: columns path, label and, if you have them, speaker, split.
 
-    Paths are relative to the table's folder, or absolute. With a column `split` (train, valid or test) it
-    decides; where it names no valid, that is split off from train. Without it clips are shared out by
-    `split_clips`: by speakers where there is that column.
+    A table is a CSV or TSV, or a `.jsonl` of one object a row. Paths are relative to its folder, or absolute.
+    With a column `split` (train, valid or test) it decides; where it names no valid, that is split off from
+    train. Without it clips are shared out by `split_clips`: by speakers where there is that column.
 
     Raises:
         UserError: what `read_table` refuses; files that are not there, a path twice, an unknown subset or
@@ -88,7 +88,7 @@ def prepare_transcripts(
     shares: Mapping[str, float] = SHARES,
     split_seed: int = 0,
 ) -> None:
-    """Write {train,valid,test}.jsonl of a CSV: columns path, text and, if you have them, speaker, split.
+    """Write {train,valid,test}.jsonl of a table: columns path, text and, if you have them, speaker, split.
 
     As `prepare_table`, for recognition: no two texts need be the same, and clips without speakers are shared
     out one by one.

@@ -1,5 +1,7 @@
 """One's own clips: folders of labels, tables, and who goes to which subset."""
 
+import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -214,6 +216,45 @@ def test_a_table_that_is_not_there_or_no_text(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"path\xff\xfe\n")
     with pytest.raises(UserError, match="is not UTF-8"):
         read_table(tmp_path / "x.csv", ["path"])
+
+
+def test_a_table_of_json_lines_does_as_a_csv(data: Path, tmp_path: Path) -> None:
+    rows = [{"path": path, "text": f'say "{path}", twice\u2028', "take": 3} for path in paths(data)]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    prepare_transcripts(write_table(data, "\n".join([*lines, ""]), "a.jsonl"), tmp_path / "json")
+    with (data / "a.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["path", "text", "take"])
+        writer.writeheader()
+        writer.writerows(rows)
+    prepare_transcripts(data / "a.csv", tmp_path / "csv")
+    assert contents(tmp_path / "json") == contents(tmp_path / "csv")
+    assert sum(map(len, contents(tmp_path / "json").values())) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (['{"path": "a.wav", "text": "a"}', "{"], "t.jsonl:2:1: not JSON"),
+        (['["a.wav", "a"]'], ":1:1: a list; expected one object a line"),
+        (['{"path": "a.wav", "txt": "a"}'], ":1:1: no column 'text'; found are path, txt (did"),
+        (['{"path": "a.wav", "text": 5}'], ":1:1: text is 5; expected text, in quotes"),
+        (['{"path": "a.wav", "text": " "}'], ":1:1: no text"),
+        (['{"path": "a.wav", "text": "\\ud800"}'], ":1:1: text is no Unicode"),
+        (['{"path": "a", "text": "a", "split": "test"}', "", '{"path": "b", "text": "b"}'], ":3:1: no split"),
+        (['{"path": "a", "text": "a"}', '{"path": "b", "text": "b", "split": "test"}'], ":2:1: a split"),
+        ([""], "has no rows; expected a table"),
+    ],
+)
+def test_json_lines_with_mistakes(lines: list[str], told: str, tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    with pytest.raises(UserError) as caught:
+        read_table(tmp_path / "t.jsonl", ["path", "text"], ["speaker", "split"])
+    assert told in str(caught.value)
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is a folder; expected a table"):
+        read_table(tmp_path, ["path", "text"])
 
 
 def test_cells_may_be_quoted(tmp_path: Path) -> None:
