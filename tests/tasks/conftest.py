@@ -1,6 +1,7 @@
 """A recipe that learns three tones in a second, and its finished run."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,22 @@ modules:
 optimizer: !name:torch.optim.Adam
     lr: 0.03
 """
+
+PREPARE = '''"""The manifests of a folder of tones lie in it."""
+
+import shutil
+from pathlib import Path
+
+from speechkit.errors import UserError
+
+
+def prepare(data_folder, manifest_folder, *, labels, n_called=0):
+    if not Path(data_folder).is_dir():
+        raise UserError(f"there is no data_folder {data_folder}", key="data_folder")
+    Path(manifest_folder).mkdir(parents=True, exist_ok=True)
+    for name in ("train", "valid", "test"):
+        shutil.copy(Path(data_folder) / f"{name}.jsonl", manifest_folder)
+'''
 
 
 @dataclass
@@ -170,6 +187,26 @@ def finished(tmp_path_factory: pytest.TempPathFactory, manifests: Path) -> Recip
     recipe = Recipe(tmp_path_factory.mktemp("finished") / "recipe", manifests).write()
     main(Classification, str(recipe.train), [str(recipe.hparams), "--n_epochs", "6"])
     return recipe
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, manifests: Path) -> Recipe:
+    """A finished run of a recipe with a prepare.py; its manifests lie in the run. Not to be written into."""
+    from speechkit.tasks import Classification, main
+
+    recipe = Recipe(tmp_path_factory.mktemp("prepared") / "recipe", manifests).write()
+    (recipe.folder / "prepare.py").write_text(PREPARE)
+    recipe.change("data_folder: somewhere", f"data_folder: {manifests}")
+    recipe.change(f"manifest_folder: {manifests}\n", "manifest_folder: !ref <output_folder>/manifests\n")
+    main(Classification, str(recipe.train), [str(recipe.hparams), "--n_epochs", "5"])
+    return recipe
+
+
+@pytest.fixture
+def trained(prepared: Recipe, tmp_path: Path) -> Recipe:
+    """The same, to be written into; the recipe stays where the run recorded it."""
+    shutil.copytree(prepared.output, tmp_path / "recipe" / "run")
+    return Recipe(tmp_path / "recipe", prepared.manifests)
 
 
 def read_lines(path: Path) -> list[dict]:
