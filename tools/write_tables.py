@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
+LOW_IS_GOOD = {"loss", "wer", "cer", "per", "eer", "perplexity", "token_perplexity", "bits_per_character"}
 TABLE = re.compile(r"(<!-- table: (?P<pattern>\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
@@ -107,7 +108,7 @@ def describe_result(report: dict[str, Any]) -> dict[str, str]:
 
 def worst(name: str, values: Iterable[float]) -> float:
     """The worst of several values of a metric: the largest for errors and losses."""
-    return max(values) if name in ("loss", "wer", "cer", "per", "eer") else min(values)
+    return max(values) if name in LOW_IS_GOOD else min(values)
 
 
 def interval(ends: list[float] | None) -> str:

@@ -15,6 +15,7 @@ PARTS_OF_ROOMS = {
     "training": ("schedules",),
     "data": (
         "batches",
+        "text_batches",
         "augmentation",
         "transforms",
         "reverberation",
@@ -24,6 +25,7 @@ PARTS_OF_ROOMS = {
         "samplers",
         "sampler",
     ),
+    "tasks": ("trained_lm",),
 }
 # Functions of other rooms that make plain values of plain values, for `!apply:`.
 FUNCTIONS = ("speechkit.data.speech_commands_labels",)

@@ -11,6 +11,7 @@ from speechkit.data.corpus import (
     match_names,
     prepare_once,
     read_infos,
+    write_once,
 )
 from speechkit.data.csv_table import read_table
 from speechkit.data.download import run_download
@@ -33,6 +34,8 @@ from speechkit.data.speech_commands import (
 from speechkit.data.speech_commands_lists import SPEECH_COMMANDS_LISTS, read_speech_commands_lists
 from speechkit.data.speech_commands_synthesis import synthesize_speech_commands
 from speechkit.data.splitting import split_clips, split_transcripts
+from speechkit.data.text_batches import TextBatch, TextBatches
+from speechkit.data.text_lines import Sentence, write_sentences
 from speechkit.data.tokenizers import CharacterTokenizer, WordTokenizer
 from speechkit.data.transforms import FixDuration, Gain, Noise, Speed, TimeShift
 
@@ -50,9 +53,12 @@ __all__ = [
     "Noise",
     "Reverberation",
     "SentencePieceTokenizer",
+    "Sentence",
     "Sharded",
     "Skipped",
     "Speed",
+    "TextBatch",
+    "TextBatches",
     "TimeShift",
     "WordTokenizer",
     "check_labels",
@@ -80,5 +86,7 @@ __all__ = [
     "synthesize_librispeech",
     "synthesize_speech_commands",
     "write_cuts",
+    "write_once",
+    "write_sentences",
     "write_shards",
 ]

@@ -56,24 +56,41 @@ def prepare_once(
     Raises:
         UserError: a subset without clips, two clips of one id
     """
-    manifests = Path(manifest_folder)
+
+    def write(folder: Path) -> list[str]:
+        subsets = make()
+        for name, clips in subsets.items():
+            if not clips:
+                expected = "one at least for each of " + ", ".join(subsets)
+                raise UserError(f"no clips for {name}", expected=expected)
+        _check_ids([clip for clips in subsets.values() for clip in clips])
+        for name, clips in subsets.items():
+            write_cuts(make_cuts(clips), folder / f"{name}.jsonl")
+        return [f"{name}.jsonl" for name in subsets]
+
+    write_once(manifest_folder, write, inputs=inputs, arguments=arguments)
+
+
+def write_once(
+    folder: str | os.PathLike[str],
+    write: Callable[[Path], Sequence[str]],
+    *,
+    inputs: Iterable[Path],
+    arguments: Mapping[str, Any],
+) -> None:
+    """Call `write(folder)`, which makes the folder and its files and returns their names, as seldom as
+    `prepare_once` does."""
+    folder = Path(folder)
     done: dict[str, Any] = {
-        "schema": 1,
+        "schema": 2,
         "arguments": dict(arguments),
         "inputs": {str(path.resolve()): _stamp(path) for path in inputs},
     }
-    if _is_done(manifests, done):
+    if _is_done(folder, done):
         return
-    subsets = make()
-    for name, clips in subsets.items():
-        if not clips:
-            raise UserError(f"no clips for {name}", expected="one at least for each of " + ", ".join(subsets))
-    _check_ids([clip for clips in subsets.values() for clip in clips])
-    (manifests / DONE).unlink(missing_ok=True)
-    for name, clips in subsets.items():
-        write_cuts(make_cuts(clips), manifests / f"{name}.jsonl")
-    done["subsets"] = list(subsets)
-    (manifests / DONE).write_text(json.dumps(done) + "\n")
+    (folder / DONE).unlink(missing_ok=True)
+    done["files"] = list(write(folder))
+    (folder / DONE).write_text(json.dumps(done) + "\n")
 
 
 def find_folder(data_folder: str | os.PathLike[str], *needed: str, expected: str) -> Path:
@@ -202,12 +219,12 @@ def _stamp(path: Path) -> list[int]:
     return [len(stats), sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)]
 
 
-def _is_done(manifests: Path, done: dict[str, Any]) -> bool:
+def _is_done(folder: Path, done: dict[str, Any]) -> bool:
     try:
-        before = json.loads((manifests / DONE).read_text())
-        subsets = before.pop("subsets")
+        before = json.loads((folder / DONE).read_text())
+        files = before.pop("files")
     except (OSError, ValueError, KeyError, AttributeError):
         return False
     # As JSON gives it back: tuples become lists.
     same = before == json.loads(json.dumps(done))
-    return same and all((manifests / f"{name}.jsonl").is_file() for name in subsets)
+    return same and all((folder / name).is_file() for name in files)

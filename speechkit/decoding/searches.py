@@ -166,4 +166,7 @@ def _describe_beam(beam: CTCBeam | AttentionBeam) -> str:
 
 
 def _describe_lm(lm: LanguageModel | None, weight: float) -> str:
-    return "" if lm is None or not weight else f", {type(lm).__name__} {weight:g}"
+    if lm is None or not weight:
+        return ""
+    describe = getattr(lm, "describe", lambda: type(lm).__name__)
+    return f", {describe()} {weight:g}"

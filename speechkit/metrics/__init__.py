@@ -2,6 +2,7 @@
 
 from speechkit.metrics.classification import accuracy, confusion_matrix
 from speechkit.metrics.error_rate import align, count_operations, edit_distance, error_rate
+from speechkit.metrics.language_modeling import perplexity
 from speechkit.metrics.text import TextNormalizer, normalize_text
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "edit_distance",
     "error_rate",
     "normalize_text",
+    "perplexity",
 ]

@@ -15,6 +15,7 @@ from speechkit.report.run import Run
 from speechkit.report.text import (
     format_commit,
     format_ends,
+    format_input,
     format_number,
     format_seconds,
     format_skipped,
@@ -79,6 +80,7 @@ def _make_environment() -> jinja2.Environment:
         "number": format_number,
         "unit": format_unit,
         "ends": format_ends,
+        "input": format_input,
         "as_json": to_json,
         "title_case": _title,
     }

@@ -102,7 +102,7 @@ FORMATS: dict[str, Any] = {
         "parameters": COUNT,
         "trainable": COUNT,
         "multiply_adds": (COUNT, None),
-        "input": {"seconds": AMOUNT},
+        "input": ({"seconds": AMOUNT}, {"tokens": COUNT}),  # of speech, of text
     },
     "filters": {
         "schema": SCHEMA,
@@ -232,5 +232,11 @@ TASK_RECORDS: dict[str, Any] = {
             [Row((str, AMOUNT, AMOUNT, (NUMBER, None)))],
             None,
         ),  # with their seconds and log-probability
+    },
+    "lm": {
+        "reference": str,
+        "counts": {"tokens": COUNT, "words": COUNT, "characters": COUNT},  # each with the end
+        "scores": {"log_probability": (NUMBER, None)},
+        "surprise": [Row((str, (NUMBER, None)))],  # bits of each word, and of the end
     },
 }

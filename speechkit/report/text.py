@@ -27,7 +27,13 @@ def format_ends(ends: list[float] | None, unit: str) -> str:
 
 
 def format_number(value: float, unit: str) -> str:
-    """Percent with one decimal, other units with three digits after the point; never `-0.0`."""
+    """Percent with one decimal, other units with three digits after the point; never `-0.0`.
+
+    >>> format_number(94.96, "%"), format_number(1.5, "nats"), format_number(21034.4, "per word")
+    ('95.0', '1.500', '21,034')
+    """
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
     text = f"{value:.1f}" if unit == "%" else f"{value:.3f}"
     return text.replace("-", "") if float(text) == 0 else text
 
@@ -39,6 +45,15 @@ def format_unit(unit: str) -> str:
     ('%', ' dB')
     """
     return unit if unit == "%" else f" {unit}"
+
+
+def format_input(size: dict[str, float]) -> str:
+    """What a model was given when its multiply-adds were counted.
+
+    >>> format_input({"seconds": 1.0}), format_input({"tokens": 8})
+    ('1 s of audio', '8 tokens')
+    """
+    return f"{size['tokens']} tokens" if "tokens" in size else f"{size['seconds']:g} s of audio"
 
 
 def format_time(moment: float | str | None) -> str:
@@ -106,7 +121,8 @@ def format_report(report: dict[str, Any]) -> str:
 
 
 def _describe_subset(name: str, subset: dict[str, Any]) -> list[str]:
-    lines = [f"{name}: {subset['n']:,} utterances, {format_seconds(subset['seconds'])}"]
+    seconds = f", {format_seconds(subset['seconds'])}" if subset["seconds"] else ""
+    lines = [f"{name}: {subset['n']:,} utterances{seconds}"]
     rows = []
     for metric_name, metric in subset["metrics"].items():
         rows.append((metric_name, format_metric(metric) + ", 95% over utterances"))

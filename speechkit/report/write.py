@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from speechkit.report import classification, recognition
+from speechkit.report import classification, language_modeling, recognition
 from speechkit.report.clips import choose_by_loss
 from speechkit.report.formats import encode, write_atomic, write_json
 from speechkit.report.result import build_report
@@ -11,7 +11,11 @@ from speechkit.report.run import read_run
 from speechkit.report.text import format_report
 from speechkit.report.view import View
 
-VIEWS = {"classification": classification.VIEW, "asr": recognition.VIEW}
+VIEWS = {
+    "classification": classification.VIEW,
+    "asr": recognition.VIEW,
+    "lm": language_modeling.VIEW,
+}
 # A task without a view of its own still gets its curves, model, YAML and versions.
 _PLAIN = View({}, lambda run, subset, budget: [])
 

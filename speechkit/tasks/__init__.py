@@ -5,16 +5,21 @@ from speechkit.tasks.classification import Classification, Classifier, Predictio
 from speechkit.tasks.entry import check_build, main
 from speechkit.tasks.evaluate import evaluate_run
 from speechkit.tasks.folds import run_folds
+from speechkit.tasks.language_modeling import LanguageModel, LanguageModeling
 from speechkit.tasks.load import classify_file, load
 from speechkit.tasks.recognizer import Recognizer, Transcription
+from speechkit.tasks.trained_lm import TrainedLM
 from speechkit.tasks.tune import read_tuned, tune_run
 
 __all__ = [
     "ASR",
     "Classification",
     "Classifier",
+    "LanguageModel",
+    "LanguageModeling",
     "Prediction",
     "Recognizer",
+    "TrainedLM",
     "Transcription",
     "check_build",
     "classify_file",

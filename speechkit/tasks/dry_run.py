@@ -96,7 +96,7 @@ def _describe(brain: Brain, names: dict[nn.Module, str]) -> dict[str, Any]:
         "parameters": sum(weight.numel() for weight in weights),
         "trainable": sum(weight.numel() for weight in weights if weight.requires_grad),
         "multiply_adds": counter.get_total_flops() // 2,
-        "input": {"seconds": batch.seconds[0]},
+        "input": _measure(batch),
     }
 
 
@@ -111,6 +111,11 @@ def _frozen(modules: nn.Module) -> Iterator[None]:
     finally:
         for weight in trained:
             weight.requires_grad_(True)
+
+
+def _measure(batch: Any) -> dict[str, float]:
+    """How much a batch of one is."""
+    return {"seconds": batch.seconds[0]} if hasattr(batch, "seconds") else {"tokens": len(batch.tokens[0])}
 
 
 def _flops_by_module(counter: FlopCounterMode, modules: nn.ModuleDict) -> dict[str, int]:

@@ -12,13 +12,15 @@ from speechkit import config, report
 from speechkit.errors import UserError
 from speechkit.tasks.asr import ASR
 from speechkit.tasks.classification import Classification, Classifier, Prediction
+from speechkit.tasks.language_modeling import LanguageModel, LanguageModeling
 from speechkit.tasks.recipe import importing_only
 from speechkit.tasks.recognizer import Recognizer
 from speechkit.training import CheckpointFolder, choose_device, load_weights
 
-PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[..., Classifier | Recognizer]]] = {
+PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[..., Classifier | Recognizer | LanguageModel]]] = {
     Classification.task: (Classification.inference_keys, Classifier),
     ASR.task: (ASR.inference_keys, Recognizer),
+    LanguageModeling.task: (LanguageModeling.inference_keys, LanguageModel),
 }
 
 DECODING_KEYS = ("search",)
@@ -30,7 +32,7 @@ def load(
     device: str = "cpu",
     overrides: Sequence[str] = (),
 ) -> Any:
-    """The model of a run folder, with the weights of its best epoch: a Classifier or a Recognizer.
+    """The model of a run, with the weights of its best epoch: a Classifier, Recognizer or LanguageModel.
 
     Reading the folder executes nothing: only `modules` and plain values are built, from the allow-list.
 

@@ -41,6 +41,12 @@ def test_the_recognition_page_is_the_recipe_itself() -> None:
     assert page("Speech recognition")["python"] == (recipe / "train.py").read_text()
 
 
+def test_the_page_of_language_models_is_the_recipe_itself() -> None:
+    recipe = PROJECT / "recipes" / "LibriSpeech" / "lm"
+    assert page("Language models")["yaml"] == (recipe / "hparams" / "small.yaml").read_text()
+    assert page("Language models")["python"] == (recipe / "train.py").read_text()
+
+
 @pytest.mark.parametrize("title", ["Separation"])
 def test_a_page_to_come_is_a_yaml_without_mistakes_of_its_own(title: str, tmp_path: Path) -> None:
     """Its names are still to be built; its syntax, references and types are to be right today."""
