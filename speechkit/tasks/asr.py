@@ -244,10 +244,11 @@ class ASR(Brain):
 
     def _describe(self, reference: str, found: Hypothesis) -> dict[str, Any]:
         """What a record says of an utterance's texts."""
-        hypothesis = self.tokenizer.decode(found.tokens) if found.tokens else ""
+        tokenizer = ready_tokenizer(self.tokenizer)
+        hypothesis = tokenizer.decode(found.tokens) if found.tokens else ""
         if self.unit == "phone":
             try:
-                reference = self.tokenizer.decode(self.tokenizer.encode(reference))
+                reference = tokenizer.decode(tokenizer.encode(reference))
             except UserError:
                 return dict.fromkeys(("hypothesis", "alignment", "counts")) | {"skipped": "unknown symbol"}
         said, heard = (self.normalizer(each) if self.normalizer else each for each in (reference, hypothesis))

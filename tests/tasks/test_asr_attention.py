@@ -109,9 +109,10 @@ def test_the_tokenizer_learns_with_the_run_and_is_found_again(tmp_path: Path) ->
         train_data=data, valid_data=data,
     )  # fmt: skip
     assert ready_tokenizer(tokenizer).n_tokens == 7  # made-up words until then
-    brain.compute_objectives(
-        brain.compute_forward(brain.fake_batch(), Stage.VALID), brain.fake_batch(), Stage.VALID
-    )
+    fake = brain.fake_batch()
+    predictions = brain.compute_forward(fake, Stage.VALID)
+    assert brain.compute_objectives(predictions, fake, Stage.VALID).count == 2
+    assert len(brain.compute_records(predictions, fake, Stage.VALID)) == 2
     state = torch.get_rng_state()
     brain.prepare_run()
     assert torch.equal(torch.get_rng_state(), state)
