@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from speechkit import load, report
+from speechkit import config, load, report
 from speechkit.data import CharacterTokenizer, SentencePieceTokenizer, WordTokenizer
 from speechkit.decoding import AttentionBeam, Heard, JointSearch, Scorer, rescore, score_tokens
 from speechkit.decoding.hypothesis import Hypothesis
@@ -48,6 +48,16 @@ modules:
         hidden_size: 16
 optimizer: !name:torch.optim.Adam
     lr: 0.03
+"""
+
+
+SEARCH = """tokenizer: !new:speechkit.data.CharacterTokenizer
+    symbols: abc
+search: !new:speechkit.decoding.JointSearch
+    beam: !new:speechkit.decoding.AttentionBeam
+    lm: !new:speechkit.tasks.TrainedLM
+        run: runs/lm
+        tokenizer: !ref <tokenizer>
 """
 
 
@@ -157,6 +167,28 @@ def test_a_tokenizer_that_is_not_there_yet_is_compared_when_it_is(run: Path, tmp
     tokenizer.prepare(["a b", "b a"], tmp_path)
     with pytest.raises(UserError, match="token 1 is 'a' there"):
         lm.start(1)
+
+
+def test_a_yaml_names_it_and_an_override_says_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "search.yaml"
+    path.write_text(SEARCH)
+    assert config.check(path) == []
+    values = config.build(config.read(path)).values
+    assert (values["search"].lm.run, values["search"].lm.tokenizer) == ("runs/lm", values["tokenizer"])
+    moved = config.build(config.read(path, ["--search.lm.run", "elsewhere"])).values
+    assert moved["search"].lm.run == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    "name", ["main", "load", "LanguageModel", "ASR", "evaluate_run", "trained_lm.TrainedLM"]
+)
+def test_a_yaml_names_nothing_else_of_tasks(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "search.yaml"
+    path.write_text(SEARCH.replace("tasks.TrainedLM", f"tasks.{name}"))
+    refused = ("not on the list", "use the public name", "is a module")
+    assert any(words in str(problem) for problem in config.check(path) for words in refused)
+    with pytest.raises(UserError):
+        config.build(config.read(path))
 
 
 def test_a_run_of_another_task_is_refused(run: Path, tmp_path: Path) -> None:
