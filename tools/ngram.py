@@ -1,6 +1,6 @@
 """Train an n-gram language model on a text, one sentence a line, and write it as an ARPA file.
 
-    python tools/ngram.py TEXT lm.arpa --order 3                       of words
+    python tools/ngram.py TEXT... lm.arpa --order 3                    of words
     python tools/ngram.py TEXT lm.arpa --order 6 --units characters    of characters, the space as <space>
     python tools/ngram.py TEXT lm.arpa --order 4 --units RUN           of pieces, as in RUN/tokenizer.model
 
@@ -40,7 +40,15 @@ def splitter(units: str) -> Split:
 
 
 def read_sentences(path: Path, ids: bool) -> list[str]:
-    """The lines of a text that are not empty; with `ids`, as in .trans.txt, without their first words."""
+    """The lines of a text that are not empty; with `ids`, as in .trans.txt, without their first words.
+
+    Of a folder, those of all transcripts below it.
+    """
+    if path.is_dir():
+        files = sorted(path.rglob("*.trans.txt"))
+        if not files:
+            raise UserError(f"{path} has no .trans.txt files", expected="a text, or a folder of transcripts")
+        return [sentence for file in files for sentence in read_sentences(file, ids)]
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
@@ -79,7 +87,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("text", type=Path)
+    parser.add_argument("texts", nargs="+", type=Path, help="files; of a folder its .trans.txt files")
     parser.add_argument("arpa", type=Path)
     parser.add_argument("--order", type=int, default=3)
     parser.add_argument(
@@ -98,7 +106,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def run(arguments: argparse.Namespace) -> str:
     """Train and write; returns what is told."""
     split, normalize = splitter(arguments.units), TextNormalizer(arguments.case, arguments.punctuation)
-    sentences = [split(normalize(line)) for line in read_sentences(arguments.text, arguments.ids)]
+    lines = [line for path in arguments.texts for line in read_sentences(path, arguments.ids)]
+    sentences = [split(normalize(line)) for line in lines]
     held_out: list[list[str]] = []
     if arguments.hold_out_every:
         held_out = sentences[:: arguments.hold_out_every]

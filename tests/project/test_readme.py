@@ -75,10 +75,10 @@ def make_targets() -> set[str]:
 
 
 @cache
-def help_of(subcommand: str) -> str | None:
+def help_of(words: tuple[str, ...]) -> str | None:
     """What `speechkit SUBCOMMAND --help` says; None if there is no such subcommand."""
     done = subprocess.run(
-        [sys.executable, "-m", "speechkit.cli", subcommand, "--help"],
+        [sys.executable, "-m", "speechkit.cli", *words[: 2 if words[0] == "synth" else 1], "--help"],
         capture_output=True,
         text=True,
         check=False,
@@ -127,7 +127,7 @@ def faults(command: Command) -> Iterator[str]:
         targets = [word for word in words if "=" not in word and not word.startswith("-")]
         yield from (f"no target '{target}'" for target in targets if target not in make_targets())
     elif program in {"speechkit", ".venv/bin/speechkit"}:
-        text = help_of(words[0])
+        text = help_of(words)
         if text is None:
             yield f"no subcommand '{words[0]}'"
             return
