@@ -88,25 +88,11 @@ class _ForwardBackward(torch.autograd.Function):
     ) -> Tensor:
         log_probs = mask_padding(log_probs, lengths)
         states, can_skip = interleave_blanks(targets, target_lengths)
-        emissions = emission_scores(log_probs, states, target_lengths)
         if not ctx.needs_input_grad[0]:
+            emissions = emission_scores(log_probs, states, target_lengths)
             reached = forward_scores(emissions, can_skip)
             return -log_total(reached + emissions, lengths, target_lengths)
-        backwards = reverse_padded(log_probs, lengths)
-        states_backwards, can_skip_backwards = interleave_blanks(
-            reverse_padded(targets, target_lengths), target_lengths
-        )
-        # Both ways in one loop: the same steps over twice the rows.
-        both = forward_scores(
-            torch.cat([emissions, emission_scores(backwards, states_backwards, target_lengths)], 1),
-            torch.cat([can_skip, can_skip_backwards]),
-        )
-        reached, left_backwards = both.chunk(2, 1)
-        reached = reached + emissions
-        left = _reverse(left_backwards, lengths, target_lengths)
-        # A path is in one state at a frame, so occupancies sum to one: a softmax needs no log p(text), whose
-        # rounding error in float32 would be that of a number of hundreds.
-        occupancy = (reached + left).softmax(2)  # T, B, S
+        occupancy, reached = _occupy(log_probs, lengths, targets, target_lengths)
         ctx.save_for_backward(_sum_by_token(occupancy, states, lengths, log_probs.shape))
         return -log_total(reached, lengths, target_lengths)
 
@@ -117,6 +103,50 @@ class _ForwardBackward(torch.autograd.Function):
         by_loss = by_loss[:, None, None]
         # Where the loss does not count (zero_infinity) neither does the NaN of an impossible target.
         return torch.where(by_loss == 0, 0, -occupancy * by_loss), None, None, None
+
+
+@torch.no_grad()
+def ctc_occupancy(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
+    """How probable it is that a path which says the target is in its u-th token at frame t, (B, T, U).
+
+    The arguments are those of `ctc_loss`; what a frame lacks to 1 is the blanks'. 0 behind the last frame and
+    the last token; NaN for an impossible target.
+
+    >>> log_probs = torch.full((1, 3, 3), 1 / 3).log()  # of "a": aaa, aa-, -aa, a--, -a-, --a
+    >>> ctc_occupancy(log_probs, torch.tensor([3]), torch.tensor([[1]]), torch.tensor([1])).mul(6).round()
+    tensor([[[3.],
+             [4.],
+             [3.]]])
+    """
+    device = log_probs.device
+    lengths, targets, target_lengths = (each.to(device) for each in (lengths, targets, target_lengths))
+    occupancy, _ = _occupy(mask_padding(log_probs, lengths), lengths, targets, target_lengths)
+    is_token = length_mask(target_lengths, targets.shape[1]).unsqueeze(1)
+    is_true = length_mask(lengths, log_probs.shape[1]).unsqueeze(2) & is_token
+    return occupancy.transpose(0, 1)[..., 1::2].where(is_true, 0)
+
+
+def _occupy(
+    log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Each state's occupancy at each frame, and the scores that reach it with the frame's own, (T, B, S)."""
+    states, can_skip = interleave_blanks(targets, target_lengths)
+    emissions = emission_scores(log_probs, states, target_lengths)
+    backwards = reverse_padded(log_probs, lengths)
+    states_backwards, can_skip_backwards = interleave_blanks(
+        reverse_padded(targets, target_lengths), target_lengths
+    )
+    # Both ways in one loop: the same steps over twice the rows.
+    both = forward_scores(
+        torch.cat([emissions, emission_scores(backwards, states_backwards, target_lengths)], 1),
+        torch.cat([can_skip, can_skip_backwards]),
+    )
+    reached, left_backwards = both.chunk(2, 1)
+    reached = reached + emissions
+    left = _reverse(left_backwards, lengths, target_lengths)
+    # A path is in one state at a frame, so occupancies sum to one: a softmax needs no log p(text), whose
+    # rounding error in float32 would be that of a number of hundreds.
+    return (reached + left).softmax(2), reached
 
 
 def emission_scores(log_probs: Tensor, states: Tensor, target_lengths: Tensor) -> Tensor:

@@ -140,6 +140,13 @@ class DecoderBlock(nn.Module):
         x = self.around_attention(x, self.attention)
         return self._after_attention(x, memory, mask)
 
+    def weigh(self, x: Tensor, memory: KeysValues, mask: Tensor | None = None) -> Tensor:
+        """What each token of (B, U, W) weighs the frames of a memory by, (B, U, T): the mean over heads."""
+        assert self.cross is not None
+        assert self.around_cross is not None
+        x = self.around_attention(x, self.attention)
+        return self.cross.weights(self.around_cross.norm(x), memory, mask).mean(1)
+
     def step(
         self, x: Tensor, cache: KeysValues, memory: KeysValues | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, KeysValues]:

@@ -49,6 +49,15 @@ class TokenTransformer(nn.Module):
             x = block(x, memory, mask)
         return self.output(self.norm(x))
 
+    def weigh(
+        self, tokens: Tensor, token_lengths: Tensor, memories: Sequence[KeysValues], mask: Tensor | None
+    ) -> Tensor:
+        """What the last block weighs the frames by, (B, U + 1, T), of the same arguments."""
+        x = self._embed(begin_with_boundary(tokens, token_lengths), 0)
+        for block, memory in zip(self.layers()[:-1], memories, strict=False):
+            x = block(x, memory, mask)
+        return self.layers()[-1].weigh(x, memories[-1], mask)
+
     def start(self, n_rows: int, memories: Memories | None = None, mask: Tensor | None = None) -> State:
         """The state before the first token."""
         rows = self.embedding.like.new_empty(n_rows)

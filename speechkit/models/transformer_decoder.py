@@ -56,6 +56,13 @@ class TransformerDecoder(nn.Module):
         memories, mask = self._look_at(encoded, encoded_lengths)
         return self.tokens(tokens, token_lengths, memories, mask)
 
+    def align(
+        self, tokens: Tensor, token_lengths: Tensor, encoded: Tensor, encoded_lengths: Tensor | None = None
+    ) -> Tensor:
+        """Where each token, and the end, looks: (B, U + 1, T) of sum 1, the last block's mean of heads."""
+        memories, mask = self._look_at(encoded, encoded_lengths)
+        return self.tokens.weigh(tokens, token_lengths, memories, mask)
+
     def start(self, encoded: Tensor, lengths: Tensor | None = None) -> State:
         """The state before the first token of each of B utterances."""
         return self.tokens.start(len(encoded), *self._look_at(encoded, lengths))

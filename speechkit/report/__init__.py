@@ -1,5 +1,6 @@
 """Run folders -> text, JSON and one-file HTML with plots and audio. Reads files only, never torch."""
 
+from speechkit.report.alignments import pack_alignment, write_alignments
 from speechkit.report.clips import write_clip, write_clips
 from speechkit.report.folds import write_folds
 from speechkit.report.formats import (
@@ -24,6 +25,8 @@ __all__ = [
     "SCHEMA",
     "Run",
     "choose_worst",
+    "pack_alignment",
+    "write_alignments",
     "read_events",
     "read_json",
     "read_log",

@@ -65,7 +65,7 @@ def write_clips(run_folder: str | Path, subset: str, clips: Iterable[tuple[str, 
     run_folder = Path(run_folder)
     entries = [entry for entry in read_index(run_folder) if entry["subset"] != subset]
     for clip_id, samples, sample_rate in clips:
-        path = f"clips/{_file_name(subset)}/{_file_name(clip_id)}.wav"
+        path = f"clips/{file_name(subset)}/{file_name(clip_id)}.wav"
         write_clip(run_folder / path, samples, sample_rate)
         seconds = round(len(samples) / sample_rate, 6)
         entries.append(
@@ -113,7 +113,7 @@ class AudioBudget:
         return uri
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
     """An id as a file name: no separators, no leading dot, not too long; distinct for distinct ids."""
     name = quote(text, safe=" ", errors="surrogatepass")
     if name.startswith(".") or not name:

@@ -79,6 +79,23 @@ def read_records(path: str | Path, task: str = "") -> list[dict]:
     return [value for _, value in lines]
 
 
+def read_lines(path: str | Path, kind: str) -> list[dict]:
+    """Lines of a file that was written whole, each checked against a format."""
+    lines = _read_lines(path, tolerate_cut=False)
+    for number, value in lines:
+        validate(kind, value, file=path, line=number)
+    return [value for _, value in lines]
+
+
+def write_lines(path: str | Path, lines: Iterable[dict], kind: str) -> None:
+    """Write checked values as lines of JSON, whole or not at all."""
+    texts = []
+    for number, value in enumerate(lines, start=1):
+        validate(kind, value, file=path, line=number)
+        texts.append(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomic(path, encode("".join(texts)))
+
+
 def write_records(path: str | Path, records: Iterable[dict], task: str = "") -> None:
     """Write checked records, sorted by id, as `predictions/<subset>.jsonl`; a number that is none as null."""
     lines = []

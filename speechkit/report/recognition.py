@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from speechkit.report.clips import AudioBudget
+from speechkit.report.alignments import FOLDER, draw_alignment, format_times
+from speechkit.report.clips import AudioBudget, file_name
 from speechkit.report.run import Run
 from speechkit.report.timed_text import Span, format_ctm
 from speechkit.report.view import Measure, Records, Section, View, mean_of_scores
@@ -67,7 +68,19 @@ def list_files(run: Run) -> dict[str, str]:
         timed = {each["id"]: each["words"] for each in records if each.get("words") is not None}
         if timed:
             files[f"predictions/{subset}.ctm"] = _write_times(timed)
+        files |= _list_grids(run, subset, timed)
     return files
+
+
+def _list_grids(run: Run, subset: str, timed: dict[str, list[list[Any]]]) -> dict[str, str]:
+    """TextGrids of the utterances that were aligned."""
+    seconds = {record["id"]: record["seconds"] for record in run.predictions[subset]}
+    grids = {}
+    for name, lines in run.alignments[subset].items():
+        for line in lines:
+            if text := format_times(line, timed.get(name, []), seconds.get(name)):
+                grids[f"{FOLDER}/{subset}/{file_name(name)}.TextGrid"] = text
+    return grids
 
 
 def _write_times(timed: dict[str, list[list[Any]]]) -> str:
@@ -157,6 +170,7 @@ def list_texts(run: Run, subset: str, records: Records, budget: AudioBudget) -> 
     texts = []
     for record in records:
         path = paths.get(record["id"])
+        lines = run.alignments[subset].get(record["id"], [])
         texts.append(
             {
                 "id": record["id"],
@@ -169,6 +183,7 @@ def list_texts(run: Run, subset: str, records: Records, budget: AudioBudget) -> 
                 "unit": next(name for name in UNITS if name in record["counts"]),
                 "seconds": record["seconds"],
                 "speaker": record.get("speaker"),
+                "pictures": [picture for picture in map(draw_alignment, lines) if picture],
             }
         )
     return texts

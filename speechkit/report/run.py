@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speechkit.errors import UserError
+from speechkit.report.alignments import FOLDER, read_alignments
 from speechkit.report.clips import read_index
 from speechkit.report.formats import read_events, read_json, read_log, read_records
 from speechkit.report.strf import read_filters
@@ -26,6 +27,7 @@ class Run:
     decoding: dict[str, Any] | None = None  # how texts were found and scored
     predictions: dict[str, list[dict]] = field(default_factory=dict)  # subset -> records
     clips: list[dict] = field(default_factory=list)
+    alignments: dict[str, dict[str, list[dict]]] = field(default_factory=dict)  # subset -> id -> lines
 
 
 def read_run(folder: str | Path) -> Run:
@@ -42,7 +44,7 @@ def read_run(folder: str | Path) -> Run:
         )
     description = read_json(folder / "run.json", "run")
     log = _read_if_there(folder / "log.jsonl", read_log) or []
-    hparams = folder / "hparams.yaml"
+    hparams, predictions = folder / "hparams.yaml", _find_predictions(folder)
     return Run(
         folder=folder,
         description=description,
@@ -53,10 +55,12 @@ def read_run(folder: str | Path) -> Run:
         model=_read_if_there(folder / "model.json", lambda path: read_json(path, "model")),
         filters=_read_if_there(folder / "filters.json", read_filters),
         decoding=_read_if_there(folder / "decoding.json", lambda path: read_json(path, "decoding")),
-        predictions={
-            name: read_records(path, description["task"]) for name, path in _find_predictions(folder)
-        },
+        predictions={name: read_records(path, description["task"]) for name, path in predictions},
         clips=read_index(folder),
+        alignments={
+            name: _read_if_there(folder / FOLDER / f"{name}.jsonl", read_alignments) or {}
+            for name, _ in predictions
+        },
     )
 
 

@@ -137,6 +137,15 @@ FORMATS: dict[str, Any] = {
         "skipped": (str, None),
     },
     "decoding": {"schema": SCHEMA, **_DECODING},
+    "alignment": {
+        "id": str,
+        "kind": ("ctc", "attention"),
+        "tokens": [str],
+        "frame_seconds": AMOUNT,
+        "largest": AMOUNT,
+        "rows": [str],
+        "spans?": ([Row((AMOUNT, AMOUNT))], None),  # of the tokens, in seconds
+    },
     "clips": {
         "schema": SCHEMA,
         "clips": [{"subset": str, "id": str, "path": str, "sample_rate": COUNT, "seconds": AMOUNT}],

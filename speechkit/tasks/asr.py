@@ -15,6 +15,7 @@ from speechkit.decoding import GreedySearch, Hypothesis, Search
 from speechkit.errors import UserError
 from speechkit.losses import ctc_loss, seq2seq_loss
 from speechkit.metrics import TextNormalizer, align, count_operations, edit_distance, error_rate
+from speechkit.tasks.alignments import Clip, align_clips
 from speechkit.tasks.inputs import blamed, compute_features, describe_utterance, noise_batch
 from speechkit.tasks.listening import compute_log_probs, encode, find_texts, output_lengths
 from speechkit.tasks.targets import (
@@ -26,6 +27,7 @@ from speechkit.tasks.targets import (
     pad_targets,
     ready_tokenizer,
 )
+from speechkit.tasks.timing import describe_times
 from speechkit.training import Brain, Loss, Stage
 from speechkit.training.parallel import without_gradients
 
@@ -159,15 +161,21 @@ class ASR(Brain):
         for place, row in enumerate(predictions.targets.rows):
             scores[row] = {name: column[place] for name, column in columns.items()}
         search = self.search if stage is Stage.TEST else self.valid_search
-        found = find_texts(self.modules, *predictions[:3], search)
+        found = [best for best, *_ in find_texts(self.modules, *predictions[:3], search)]
+        times = self._time(predictions, found) if stage is Stage.TEST else [{}] * len(found)
         return [
             {
                 **describe_utterance(batch, row),
                 **self._describe(batch.texts[row], best),
+                **times[row],
                 "scores": scores[row],
             }
-            for row, (best, *_) in enumerate(found)
+            for row, best in enumerate(found)
         ]
+
+    def align_clips(self, clips: Iterable[Clip], texts: Mapping[str, list[int]]) -> list[dict[str, Any]]:
+        """Where in time the tokens of recognised texts lie: lines of `alignments/<subset>.jsonl`."""
+        return align_clips(self.modules, self.tokenizer, clips, texts)
 
     def summarize(self, records: list[dict[str, Any]]) -> dict[str, float]:
         metrics = {
@@ -241,6 +249,12 @@ class ASR(Brain):
             return {"loss": next(iter(losses.values()))}
         weight = self.ctc_weight
         return {"loss": (1 - weight) * losses["attention_loss"] + weight * losses["ctc_loss"], **losses}
+
+    def _time(self, predictions: Predictions, found: Sequence[Hypothesis]) -> list[dict[str, Any]]:
+        heard, tokenizer = (predictions.log_probs, predictions.lengths), ready_tokenizer(self.tokenizer)
+        return describe_times(
+            self.modules, self.sample_rate, heard, [each.tokens for each in found], tokenizer
+        )
 
     def _describe(self, reference: str, found: Hypothesis) -> dict[str, Any]:
         """What a record says of an utterance's texts."""

@@ -1,5 +1,7 @@
 """After training: every test subset evaluated, its records and worst clips written."""
 
+from typing import Any
+
 from speechkit import report
 from speechkit.data import read_clips
 from speechkit.tasks.filters import write_filters
@@ -13,18 +15,29 @@ FIELDS = (
 
 
 def evaluate_subsets(brain: Brain) -> None:
-    """Evaluate the Brain's test data; `predictions/<subset>.jsonl`, `clips/`, `filters.json` are written."""
+    """Evaluate the Brain's test data; `predictions/`, `clips/`, `alignments/`, `filters.json` are written."""
     for subset, data in brain.test_data.items():
         _, records = brain.evaluate(data, Stage.TEST)
+        tokens = {record["id"]: record.pop("tokens") for record in records if "tokens" in record}
+        complete = [dict.fromkeys(FIELDS) | record for record in records]
+        worst = [record["id"] for record in report.choose_worst(complete, N_CLIPS, brain.task)]
+        lines = _align(brain, data, {name: tokens[name] for name in worst if name in tokens})
         if not brain.processes.is_main:
             continue
-        complete = [dict.fromkeys(FIELDS) | record for record in records]
         report.write_records(
             brain.output_folder / "predictions" / f"{subset}.jsonl", complete, task=brain.task
         )
-        worst = [record["id"] for record in report.choose_worst(complete, N_CLIPS, brain.task)]
         if hasattr(data, "manifest"):
             clips = read_clips(data.manifest, worst, data.sample_rate)
             report.write_clips(brain.output_folder, subset, clips)
+        if tokens:
+            report.write_alignments(brain.output_folder, subset, lines)
     write_filters(brain)
     brain.recorder.note("finished")
+
+
+def _align(brain: Any, data: Any, tokens: dict[str, list[int]]) -> list[dict[str, Any]]:
+    """Where in time recognised texts lie; by all processes together, which a sharded model needs."""
+    if not tokens or not hasattr(data, "manifest"):
+        return []
+    return brain.align_clips(read_clips(data.manifest, list(tokens), data.sample_rate), tokens)

@@ -24,8 +24,8 @@ PACKAGES = ("speechkit", "torch", "torchaudio", "lhotse", "numpy")
 LENGTHS = ("n_epochs", "n_steps")
 RUN_FILES = (
     "hparams.yaml", "run.json", "log.jsonl", "log.csv", "events.jsonl", "model.json", "filters.json",
-    "decoding.json", "report.json", "report.html", "checkpoints", "predictions", "clips", "evaluations",
-    "tokenizer.model", "lexicon.txt", "tuning.json",
+    "decoding.json", "report.json", "report.html", "checkpoints", "predictions", "clips",
+    "alignments", "evaluations", "tokenizer.model", "lexicon.txt", "tuning.json",
 )  # fmt: skip
 
 

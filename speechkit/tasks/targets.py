@@ -29,7 +29,10 @@ class Tokenizer(Protocol):
     def is_ready(self) -> bool: ...
 
     @property
-    def symbols(self) -> list[str]: ...
+    def symbols(self) -> list[str]: ...  # their names, from token 1 on
+
+    @property
+    def spellings(self) -> list[bytes]: ...  # and what they write
 
     def prepare(self, texts: Any, folder: Any) -> None: ...
 

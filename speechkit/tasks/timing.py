@@ -1,7 +1,7 @@
 """When the words of recognised texts are spoken: CTC's forced alignment, in seconds."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,21 +10,12 @@ from torch.nn.utils.rnn import pad_sequence
 from speechkit.losses import ctc_min_frames
 from speechkit.ops.alignment import TokenSpan, forced_align, token_spans
 from speechkit.report import Span, join_words
+from speechkit.tasks.targets import Tokenizer
 
 # B batch, T frames, V tokens with the blank
 
 DECIMALS = 4  # of seconds and log-probabilities in a record
 _LEAST = -1e4  # a log-probability for what has none, so that a text which fits its frames has an alignment
-
-
-class Written(Protocol):
-    """What each token of a tokenizer is called, and what it writes."""
-
-    @property
-    def symbols(self) -> list[str]: ...
-
-    @property
-    def spellings(self) -> list[bytes]: ...
 
 
 class TimedText(NamedTuple):
@@ -38,7 +29,7 @@ def time_texts(
     log_probs: Tensor,
     lengths: Tensor,
     texts: Sequence[Sequence[int]],
-    tokenizer: Written,
+    tokenizer: Tokenizer,
     frame_seconds: float,
 ) -> list[TimedText | None]:
     """The times of each of B texts by the most probable CTC path that says it; None where there is no path.
@@ -52,8 +43,8 @@ def time_texts(
     says a token within its sound but not how long it lasts, so words come out short, and blanks between long.
     The log-probability of a span is the mean over its frames.
     """
-    fits = [row for row, n in enumerate(lengths.tolist()) if ctc_min_frames(texts[row]) <= n]
-    timed: list[TimedText | None] = [None] * len(texts)
+    fits = [row for row, n in enumerate(lengths.tolist()) if texts[row] and ctc_min_frames(texts[row]) <= n]
+    timed = [None if text else TimedText([], []) for text in texts]
     if not fits:
         return timed
     targets = [torch.tensor(texts[row], dtype=torch.int64) for row in fits]
@@ -65,6 +56,27 @@ def time_texts(
     for row, spans in zip(fits, token_spans(path, scores, lengths), strict=True):
         timed[row] = _name(spans, names, frame_seconds)
     return timed
+
+
+def describe_times(
+    modules: nn.ModuleDict,
+    sample_rate: int,
+    heard: tuple[Tensor | None, Tensor],
+    texts: Sequence[Sequence[int]],
+    tokenizer: Tokenizer,
+) -> list[dict[str, Any]]:
+    """What records say of where their texts come from: `tokens`, and with CTC `words` with their times.
+
+    heard: CTC's log-probabilities (B, T, V) or None, and true lengths (B,).
+    """
+    log_probs, lengths = heard
+    if log_probs is None:
+        return [{"tokens": list(text)} for text in texts]
+    frame_seconds = find_frame_seconds(modules, sample_rate)
+    timed = time_texts(log_probs, lengths, texts, tokenizer, frame_seconds)
+    return [
+        {"tokens": list(text), "words": list_words(each)} for text, each in zip(texts, timed, strict=True)
+    ]
 
 
 def find_frame_seconds(modules: nn.ModuleDict, sample_rate: int) -> float:

@@ -1,12 +1,13 @@
 """CTC in the open against torch's kernel, value and gradient, and against finite differences."""
 
+import itertools
 import math
 
 import pytest
 import torch
 from torch import Tensor
 
-from speechkit.losses import ctc_forward_backward, ctc_loss
+from speechkit.losses import ctc_forward_backward, ctc_loss, ctc_occupancy
 from speechkit.losses.ctc import emission_scores, forward_scores
 from speechkit.ops.alignment import interleave_blanks
 
@@ -151,3 +152,35 @@ def test_half_precision_is_summed_in_float32() -> None:
     assert losses.dtype == torch.float32
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
+
+
+def say(path: tuple[int, ...]) -> tuple[list[int], list[int | None]]:
+    """The text that a path says, and the place in it that each frame says."""
+    text: list[int] = []
+    places: list[int | None] = []
+    for before, token in itertools.pairwise((0, *path)):
+        text += [token] if token not in (0, before) else []
+        places.append(len(text) - 1 if token else None)
+    return text, places
+
+
+@pytest.mark.parametrize("target", [[1, 1], [2, 1, 2], [1], []])
+def test_occupancy_is_the_share_of_the_paths_of_a_text(target: list[int]) -> None:
+    """Every path of five frames is listed; in a batch beside a longer one, with padding."""
+    torch.default_generator.manual_seed(2)
+    log_probs = torch.randn(2, 7, 3, dtype=torch.float64).log_softmax(-1)
+    padded = torch.tensor([[1, 2, 1, 2], [*target, *[2] * (4 - len(target))]])
+    sizes = torch.tensor([4, len(target)])
+    shares, total = torch.zeros(5, 4, dtype=torch.float64), 0.0
+    for path in itertools.product(range(3), repeat=5):
+        text, places = say(path)
+        if text == target:
+            probability = log_probs[1, range(5), list(path)].sum().exp()
+            total += probability
+            for frame, place in enumerate(places):
+                if place is not None:
+                    shares[frame, place] += probability
+    occupancy = ctc_occupancy(log_probs, torch.tensor([7, 5]), padded, sizes)
+    torch.testing.assert_close(occupancy[1, :5], shares / total)
+    assert occupancy[1, 5:].count_nonzero() == 0
+    assert (occupancy[0].sum(1) <= 1 + 1e-12).all()

@@ -195,7 +195,7 @@ def test_bfloat16_autocast_is_near_float32(name):
     assert (log_probs - expected[:, 1].log_softmax(-1)).abs().max() < 0.1
 
 
-@pytest.mark.parametrize("name", [key for key in ATTENDING if "transformer" not in key])
+@pytest.mark.parametrize("name", ATTENDING)
 @torch.no_grad()
 def test_alignments_are_weights_of_true_frames(name):
     weights = make(name).align(TOKENS, TOKEN_LENGTHS, frames(), LENGTHS)
@@ -203,6 +203,27 @@ def test_alignments_are_weights_of_true_frames(name):
     for row, n in enumerate(LENGTHS):
         assert weights[row, :, n:].abs().max() == 0 if n < 9 else True
         assert weights[row, :, :n].min() > 0
+
+
+@torch.no_grad()
+def test_a_transformers_alignment_is_what_its_last_block_weighs_by(monkeypatch):
+    model = make("transformer")
+    cross, seen = model.tokens.blocks[-1].cross, []
+    attend = type(cross).attend
+    monkeypatch.setattr(
+        cross, "attend", lambda x, **others: seen.append((x, others)) or attend(cross, x, **others)
+    )
+    encoded = frames()
+    model(TOKENS, TOKEN_LENGTHS, encoded, LENGTHS)
+    (x, others), n_heads = seen[0], OF_BLOCKS["n_heads"]
+    queries, keys = cross.query(x).chunk(n_heads, -1), others["memory"].keys
+    scores = torch.stack(
+        [query @ keys[:, h].mT / query.shape[-1] ** 0.5 for h, query in enumerate(queries)], 1
+    )
+    weights = scores.masked_fill(~others["mask"], float("-inf")).softmax(-1)
+    attended = torch.cat([weights[:, h] @ others["memory"].values[:, h] for h in range(n_heads)], -1)
+    torch.testing.assert_close(cross.output(attended), attend(cross, x, **others))
+    torch.testing.assert_close(model.align(TOKENS, TOKEN_LENGTHS, encoded, LENGTHS), weights.mean(1))
 
 
 def test_location_attention_equals_a_loop():

@@ -42,6 +42,24 @@ def check_perfect(run: Path, texts: list[str]) -> None:
     assert report.read_json(run / "report.json", "report")["seconds"] < 60
     assert report.read_run(run).steps[-1]["step"] // report.read_run(run).epochs[-1]["epoch"] < 4
     assert "Kinds of errors" in (run / "report.html").read_text()
+    assert (run / "predictions" / "test.wer.txt").read_text().startswith("%WER 0.00 [ 0 / ")
+
+
+def check_times(run: Path, kinds: set[str]) -> None:
+    """Of every word with CTC, within its utterance; a line for each head, a TextGrid for CTC's."""
+    records = report.read_run(run).predictions["test"]
+    for record in records:
+        words = record.get("words")
+        assert [word for word, *_ in words or []] == (record["hypothesis"].split() if "ctc" in kinds else [])
+        times = [time for _, start, end, _ in words or [] for time in (start, end)]
+        assert times == sorted(times)
+        assert times[-1:] <= [record["seconds"] + 0.1]
+    lines = report.read_run(run).alignments["test"]
+    assert {line["kind"] for each in lines.values() for line in each} == kinds
+    assert set(lines) == {record["id"] for record in records if record["hypothesis"]}
+    grids = list((run / "alignments" / "test").glob("*.TextGrid"))
+    assert len(grids) == (8 if "ctc" in kinds else 0)
+    assert (run / "predictions" / "test.ctm").is_file() == ("ctc" in kinds)
 
 
 def check_alone_as_together(run: Path) -> None:
@@ -55,6 +73,7 @@ def check_alone_as_together(run: Path) -> None:
 def test_real_numbers_learn_eight_phrases(phrases: Path, learn: Learn) -> None:
     run = learn("real", phrases)
     check_perfect(run, list(PHRASES.values()))
+    check_times(run, {"ctc"})
     check_alone_as_together(run)
 
 
@@ -62,6 +81,7 @@ def test_real_numbers_learn_eight_phrases(phrases: Path, learn: Learn) -> None:
 def test_attention_decoders_learn_them_too(name: str, phrases: Path, learn: Learn) -> None:
     run = learn(name, phrases)
     check_perfect(run, list(PHRASES.values()))
+    check_times(run, {"attention"} if name == "las" else {"attention", "ctc"})
     check_alone_as_together(run)
     told = report.read_json(run / "report.json", "report")["decoding"]["search"]
     assert told.startswith("beam search, 4 beams")
