@@ -7,6 +7,7 @@ A line is an utterance's tokens over time, "ctc": how probable it is that a toke
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,11 @@ def _group_words(tokens: Sequence[str]) -> list[tuple[str, int]]:
     if not any(token == " " or "\u2581" in token for token in tokens):
         return [(token, 1) for token in tokens]
     edges = [Span(token, row, row + 1) for row, token in enumerate(tokens)]
-    starts = [(int(word.start), word.label) for word in join_words(edges)]
-    ends = [start for start, _ in starts[1:]] + [len(tokens)]
-    groups = [(name, end - start) for (start, name), end in zip(starts, ends, strict=True)]
-    before = starts[0][0] if starts else len(tokens)
-    return [("", before), *groups] if before else groups
+    words = [(word.label, int(word.start)) for word in join_words(edges)]
+    if not words or words[0][1] > 0:
+        words.insert(0, ("", 0))  # blanks before the first
+    starts = [start for _, start in words] + [len(tokens)]
+    return [(name, end - start) for (name, _), (start, end) in zip(words, pairwise(starts), strict=True)]
 
 
 def _times(seconds: float) -> list[float]:

@@ -76,7 +76,7 @@ def _list_grids(run: Run, subset: str, timed: dict[str, list[list[Any]]]) -> dic
     """TextGrids of the utterances that were aligned."""
     seconds = {record["id"]: record["seconds"] for record in run.predictions[subset]}
     grids = {}
-    for name, lines in run.alignments[subset].items():
+    for name, lines in run.alignments.get(subset, {}).items():
         for line in lines:
             if text := format_times(line, timed.get(name, []), seconds.get(name)):
                 grids[f"{FOLDER}/{subset}/{file_name(name)}.TextGrid"] = text
@@ -170,7 +170,7 @@ def list_texts(run: Run, subset: str, records: Records, budget: AudioBudget) -> 
     texts = []
     for record in records:
         path = paths.get(record["id"])
-        lines = run.alignments[subset].get(record["id"], [])
+        lines = run.alignments.get(subset, {}).get(record["id"], [])
         texts.append(
             {
                 "id": record["id"],
