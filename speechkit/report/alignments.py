@@ -56,7 +56,7 @@ def pack_alignment(weights: np.ndarray, frame_seconds: float) -> dict[str, Any]:
     largest = float(weights.max(initial=0))
     levels = np.rint((len(LEVELS) - 1) * weights / (largest or 1)).astype(int)
     rows = ["".join(LEVELS[level] for level in row) for row in levels]
-    return {"frame_seconds": n_pooled * frame_seconds, "largest": round(largest, 6), "rows": rows}
+    return {"frame_seconds": n_pooled * frame_seconds, "largest": float(f"{largest:.6g}"), "rows": rows}
 
 
 def write_alignments(run_folder: str | Path, subset: str, lines: Iterable[dict[str, Any]]) -> None:
@@ -146,4 +146,4 @@ def _group_words(tokens: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def _times(seconds: float) -> list[float]:
-    return [time for time in choose_ticks(0, seconds) if 0 <= time <= 0.99 * seconds]
+    return [time for time in choose_ticks(0, seconds) if 0 <= time <= 0.93 * seconds]
