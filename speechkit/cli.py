@@ -82,6 +82,42 @@ def _make_parser() -> argparse.ArgumentParser:
     classify.add_argument("--recipe", metavar="FOLDER", help="of the recipe, if its own classes are used")
     classify.set_defaults(run=_classify)
 
+    transcribe = commands.add_parser(
+        "transcribe",
+        allow_abbrev=False,
+        help="write down what is said in audio files",
+        usage="%(prog)s [options] RUN FILE... [--search null | --search.KEY VALUE ...]",
+        description="Print what is said in audio files, and when. Any format that soundfile reads, any rate, "
+        "the mean of the channels, any length: a long file is heard in windows that overlap, and its memory "
+        "is that of a few windows. Behind the files the run's search may be changed for this once: "
+        "--search null, --search.lm_weight 0.5. A file that cannot be heard is told, the others are done, "
+        "and the command ends with code 2.",
+    )
+    transcribe.add_argument("run_folder", metavar="RUN")
+    transcribe.add_argument("files", nargs="+", metavar="FILE")
+    transcribe.add_argument(
+        "--format",
+        choices=("text", "srt", "json"),
+        default="text",
+        help="lines with times (text), subtitles (srt), or an object a file and line, with the time and the "
+        "confidence of each word (json); text unless given",
+    )
+    transcribe.add_argument(
+        "--out", metavar="DIR", help="write DIR/NAME.txt, .srt or .json for each file; printed is plain text"
+    )
+    transcribe.add_argument(
+        "--window_seconds", type=float, default=30.0, metavar="S", help="heard at once (30)"
+    )
+    transcribe.add_argument(
+        "--overlap_seconds", type=float, default=5.0, metavar="S", help="that two windows share (5)"
+    )
+    transcribe.add_argument(
+        "--batch_size", type=_positive, default=4, metavar="N", help="windows decoded together (4)"
+    )
+    transcribe.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (cpu)")
+    transcribe.add_argument("--recipe", metavar="FOLDER", help="of the recipe, if its own classes are used")
+    transcribe.set_defaults(run=_transcribe, takes_overrides=True)
+
     report = commands.add_parser("report", help="write the report of runs again, from their folders alone")
     report.add_argument("run_folders", nargs="+", metavar="RUN")
     report.set_defaults(run=_report)
@@ -239,6 +275,50 @@ def _classify(options: argparse.Namespace, rest: list[str]) -> int:
         best = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[: options.top]
         print("\t".join([file, *(f"{label} {probability:.3f}" for label, probability in best)]))
     return 2 if n_failed else 0
+
+
+def _transcribe(options: argparse.Namespace, overrides: list[str]) -> int:
+    from speechkit import report
+    from speechkit.tasks import Recognizer, WindowPlan, load
+
+    outputs = _name_transcripts(options)
+    plan = WindowPlan(options.window_seconds, options.overlap_seconds)
+    plan.check()
+    model = load(options.run_folder, recipe=options.recipe, device=options.device, overrides=overrides)
+    if not isinstance(model, Recognizer):
+        raise UserError(f"{options.run_folder} is a {type(model).__name__}", expected="a run of recognition")
+    n_failed = 0
+    for file, output in zip(options.files, outputs, strict=True):
+        try:
+            transcript = model.transcribe(file, plan, options.batch_size)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            n_failed += 1
+            continue
+        content = report.format_transcript(transcript, options.format, file)
+        if output is not None:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            report.write_atomic(output, content.encode())
+            content = report.format_transcript(transcript, "text", file)
+        is_text = output is not None or options.format == "text"
+        heading = f"{file}:\n" if is_text and len(options.files) > 1 else ""
+        print(f"{heading}{content}", end="", flush=True)
+    return 2 if n_failed else 0
+
+
+def _name_transcripts(options: argparse.Namespace) -> list[Path | None]:
+    """Where the transcript of each file is written, if it is."""
+    if options.out is None:
+        if options.format == "srt" and len(options.files) > 1:
+            raise UserError("the subtitles of several files", do="give --out DIR: a file for each")
+        return [None] * len(options.files)
+    suffix = {"text": ".txt", "srt": ".srt", "json": ".json"}[options.format]
+    outputs = [Path(options.out) / f"{Path(file).stem}{suffix}" for file in options.files]
+    for output, count in Counter(outputs).items():
+        if count > 1:
+            files = " and ".join(f for f, each in zip(options.files, outputs, strict=True) if each == output)
+            raise UserError(f"{files} would all be written to {output}", do="transcribe one at a time")
+    return list(outputs)
 
 
 def _report(options: argparse.Namespace, rest: list[str]) -> int:

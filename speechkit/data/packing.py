@@ -23,7 +23,7 @@ from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 
 from speechkit.data.indexing import describe
-from speechkit.data.reading import UnreadableAudio, check_samples, open_source
+from speechkit.data.reading import UnreadableAudio, check_samples, open_source, read_samples
 from speechkit.data.shards import Shard, cuts_file, tar_file
 from speechkit.data.tables import Line, open_line
 from speechkit.errors import UserError
@@ -196,10 +196,10 @@ def _read_source(source: AudioSource, taken: list[int], cut: Cut) -> Audio:
     try:
         with soundfile.SoundFile(file) as audio:
             rate, subtype = audio.samplerate, audio.subtype
-            audio.seek(min(round(cut.start * rate), audio.frames))
             kept = "PCM_16" if subtype in EXACT_IN_16_BITS else "PCM_24" if subtype == "PCM_24" else "FLOAT"
             dtype = {"PCM_16": "int16", "PCM_24": "int32", "FLOAT": "float32"}[kept]
-            x = audio.read(round(cut.duration * rate), dtype=dtype, always_2d=True)
+            start = min(round(cut.start * rate), audio.frames)
+            x = read_samples(audio, start, round(cut.duration * rate), dtype)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise UnreadableAudio(f"{name}: {error}") from error
     check_samples(_as_type(x, "FLOAT"), round(cut.duration * rate), rate, name, cut.start)

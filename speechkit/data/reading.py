@@ -23,6 +23,8 @@ from speechkit.ops.resample import resample
 
 # What a file may fall short of its manifest, in seconds: formats with blocks of samples round.
 TOLERANCE_SECONDS = 0.025
+# How much earlier than asked MP3 is decoded: a frame needs at most 511 bytes before it, 0.5 s at 8 kbit/s.
+MPEG_SECONDS = 1.0
 
 # What a user should hear about once, by kind; whoever reads a batch puts a dictionary here.
 notices: ContextVar[dict[str, str] | None] = ContextVar("notices", default=None)
@@ -77,8 +79,7 @@ class MonoSource(AudioSource):
             with soundfile.SoundFile(file) as audio:
                 rate, n_total = audio.samplerate, audio.frames
                 start, n_wanted = round(offset * rate), round(duration * rate)
-                audio.seek(min(start, n_total))
-                x = audio.read(n_wanted, dtype="float32", always_2d=True)
+                x = read_samples(audio, min(start, n_total), n_wanted)
         except (soundfile.SoundFileError, OSError, RuntimeError) as error:
             raise UnreadableAudio(f"{name}: {_first_line(error)}") from error
         check_samples(x, n_wanted, rate, name, offset)
@@ -116,6 +117,21 @@ class TarAudio(AudioSource):
         if len(data) != self.n_bytes or zlib.crc32(data) != self.checksum:
             raise UnreadableAudio(f"{self.source}: damaged from byte {self.begin} on")
         return data
+
+
+def read_samples(
+    audio: soundfile.SoundFile, start: int, n_samples: int, dtype: str = "float32"
+) -> np.ndarray:
+    """Samples (N, channels) from number `start` on, at most `n_samples`: those that the whole file has there.
+
+    A frame of MP3 may lie in part in frames before it, which a decoder that jumps does not know: up to a
+    quarter of a second would be silent. soundfile jumps after each read, if only to where it is.
+    """
+    is_mpeg = audio.subtype.startswith("MPEG")
+    early = min(start, round(MPEG_SECONDS * audio.samplerate)) if is_mpeg else 0
+    if start - early != audio.tell():
+        audio.seek(start - early)
+    return audio.read(early + n_samples, dtype=dtype, always_2d=True)[early:]
 
 
 def open_source(part: AudioSource) -> tuple[str, Any]:

@@ -18,6 +18,7 @@ from speechkit.report.formats import (
 from speechkit.report.log_csv import write_log_csv
 from speechkit.report.run import Run, read_run
 from speechkit.report.schemas import SCHEMA
+from speechkit.report.subtitles import TimedWord, Transcript, format_transcript
 from speechkit.report.timed_text import Span, format_ctm, format_textgrid, join_words
 from speechkit.report.write import choose_worst, summarize, write_report
 
@@ -48,4 +49,7 @@ __all__ = [
     "format_ctm",
     "format_textgrid",
     "join_words",
+    "TimedWord",
+    "Transcript",
+    "format_transcript",
 ]

@@ -10,6 +10,7 @@ from speechkit.tasks.load import classify_file, load
 from speechkit.tasks.recognizer import Recognizer, Transcription
 from speechkit.tasks.trained_lm import TrainedLM
 from speechkit.tasks.tune import read_tuned, tune_run
+from speechkit.tasks.windows import WindowPlan
 
 __all__ = [
     "ASR",
@@ -21,6 +22,7 @@ __all__ = [
     "Recognizer",
     "TrainedLM",
     "Transcription",
+    "WindowPlan",
     "check_build",
     "classify_file",
     "evaluate_run",

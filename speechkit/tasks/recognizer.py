@@ -1,16 +1,25 @@
 """A trained recogniser in use."""
 
+import math
 from collections.abc import Sequence
+from os import PathLike
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
-from speechkit.decoding import GreedySearch, Search
+from speechkit.decoding import GreedySearch, Hypothesis, Search
+from speechkit.report import Span, TimedWord, Transcript
 from speechkit.tasks.inputs import compute_features, hear
 from speechkit.tasks.listening import compute_log_probs, encode, find_texts
 from speechkit.tasks.targets import Tokenizer
+from speechkit.tasks.timing import find_frame_seconds, time_texts
+from speechkit.tasks.transcribe import Recognized, transcribe_file
+from speechkit.tasks.windows import WindowPlan
+
+WINDOWS = WindowPlan()
 
 
 class Transcription(NamedTuple):
@@ -38,10 +47,58 @@ class Recognizer:
 
         As with data, a waveform beyond [-1, 1] is scaled down to its peak.
         """
-        wave = hear(waveform, sample_rate, self.sample_rate)
-        device = next(self.modules.parameters()).device
-        waveforms, lengths = wave[None].to(device), torch.tensor([len(wave)], device=device)
-        frames, lengths = encode(self.modules, *compute_features(self.modules, waveforms, lengths))
-        log_probs = compute_log_probs(self.modules, frames, self.tokenizer.n_tokens)
-        [[best, *_]] = find_texts(self.modules, frames, lengths, log_probs, self.search)
+        [best], _, _ = self._find([hear(waveform, sample_rate, self.sample_rate)])
         return Transcription(self.tokenizer.decode(best.tokens), best.score)
+
+    def transcribe(
+        self, path: str | PathLike[str], plan: WindowPlan = WINDOWS, batch_size: int = 4
+    ) -> Transcript:
+        """The text of an audio file of any length and the times of its words, in memory that stays the same.
+
+        path: of any format, rate and number of channels that soundfile reads.
+        plan: the windows that a longer file is heard in. Words at their seams are put together by their times
+            (`join_windows`). A model without CTC knows no times: its windows end in pauses, and a window's
+            time is shared out among its words.
+        batch_size: windows decoded together.
+
+        Raises UserError for a file that cannot be heard to its end.
+        """
+        plan = plan._replace(at_pauses=plan.at_pauses or "ctc" not in self.modules)
+        return transcribe_file(path, self.recognize, self.sample_rate, plan, batch_size)
+
+    @torch.inference_mode()
+    def recognize(self, waveforms: Sequence[Tensor]) -> list[Recognized]:
+        """The texts of waveforms (N,) at the model's rate, and where it has CTC their words' times.
+
+        The times are those of CTC's most probable path that says the text, wherever the text comes from.
+        """
+        best, log_probs, lengths = self._find(waveforms)
+        texts = [self.tokenizer.decode(each.tokens) for each in best]
+        found = [Recognized(text, None if text.split() else []) for text in texts]
+        rows = [row for row, each in enumerate(found) if each.words is None]
+        if log_probs is None or not rows:
+            return found
+        tokens = [best[row].tokens for row in rows]
+        seconds = find_frame_seconds(self.modules, self.sample_rate)
+        for row, timed in zip(
+            rows, time_texts(log_probs[rows], lengths[rows], tokens, self.tokenizer, seconds), strict=True
+        ):
+            if timed is not None:
+                found[row] = Recognized(texts[row], [_as_word(span) for span in timed.words])
+        return found
+
+    def _find(self, waveforms: Sequence[Tensor]) -> tuple[list[Hypothesis], Tensor | None, Tensor]:
+        """The best hypothesis of each waveform, CTC's log-probabilities where there are, true lengths."""
+        device = next(self.modules.parameters()).device
+        lengths = torch.tensor([len(wave) for wave in waveforms], device=device)
+        batch = pad_sequence(list(waveforms), batch_first=True).to(device)
+        frames, lengths = encode(self.modules, *compute_features(self.modules, batch, lengths))
+        log_probs = compute_log_probs(self.modules, frames, self.tokenizer.n_tokens)
+        results = find_texts(self.modules, frames, lengths, log_probs, self.search)
+        return [each[0] for each in results], log_probs, lengths
+
+
+def _as_word(span: Span) -> TimedWord:
+    """With the geometric mean of its frames' probabilities as the confidence."""
+    confidence = None if span.log_prob is None else math.exp(min(0.0, span.log_prob))
+    return TimedWord(span.label, span.start, span.end, confidence)

@@ -12,6 +12,7 @@ from lhotse.dataset import SimpleCutSampler
 from lhotse.utils import fastcopy
 
 from speechkit.data import Batch, CutBatches, FixDuration, Noise, Speed, write_cuts
+from speechkit.data.reading import read_samples
 from speechkit.errors import UserError
 from speechkit.ops.resample import resample
 
@@ -228,3 +229,15 @@ def test_audio_in_memory(tmp_path, make_cut, monkeypatch):
     (batch,) = CutBatches(tmp_path / "cuts.jsonl", sampler, RATE).iterate(1, 1)
     torch.testing.assert_close(batch.waveforms[0], torch.tensor(x).float(), rtol=0, atol=0)
     assert batch.paths == [""]
+
+
+def test_a_part_of_an_mp3_is_that_part_of_the_whole(tmp_path):
+    """Pauses leave their bytes to the frames that follow, which a decoder that jumps there has not read."""
+    rate = 16000
+    x = 0.3 * np.sin(np.arange(12 * rate) * 0.05) * (np.arange(12 * rate) % rate > 0.4 * rate)
+    soundfile.write(tmp_path / "a.mp3", x, rate, subtype="MPEG_LAYER_III")
+    whole = soundfile.read(tmp_path / "a.mp3", dtype="float32")[0]
+    with soundfile.SoundFile(tmp_path / "a.mp3") as audio:
+        for start, n_samples in ((0, 16001), (16001, 12001), (28002, 12001), (40003, 99999), (5000, 20000)):
+            part = read_samples(audio, start, n_samples)
+            np.testing.assert_allclose(part[:, 0], whole[start : start + n_samples], atol=1e-6)

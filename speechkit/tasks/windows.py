@@ -1,0 +1,122 @@
+"""Audio of any length and format, a window at a time: never more than one window is held."""
+
+from collections.abc import Iterator
+from os import PathLike
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from speechkit.data.reading import read_samples
+from speechkit.errors import UserError
+from speechkit.tasks.inputs import hear
+
+QUIET_SECONDS = 0.2  # how long a pause is looked for, where windows are to end in one
+
+
+class Window(NamedTuple):
+    """A stretch of a file, in seconds, and its waveform (N,) at the model's rate."""
+
+    start: float
+    end: float
+    waveform: Tensor
+
+
+class WindowPlan(NamedTuple):
+    """How a long file is divided, in seconds.
+
+    Windows last `seconds` and share `overlap_seconds` with the next one. With `at_pauses` they share nothing:
+    each ends where it is quietest within its last `overlap_seconds`, and the next begins there.
+    """
+
+    seconds: float = 30.0
+    overlap_seconds: float = 5.0
+    at_pauses: bool = False
+
+    def check(self) -> None:
+        """Raise UserError for windows that cannot be."""
+        if not 1 <= self.seconds < 1e6:
+            found = f"windows of {self.seconds} s"
+            raise UserError(found, expected="1 s at least", key="window_seconds")
+        if not 0 <= self.overlap_seconds <= self.seconds / 2:
+            found = f"windows of {self.seconds} s that share {self.overlap_seconds} s"
+            raise UserError(found, expected="0 s to half of a window", key="overlap_seconds")
+
+
+def read_windows(path: str | PathLike[str], model_rate: int, plan: WindowPlan) -> Iterator[Window]:
+    """The windows of an audio file that soundfile reads; the mean of its channels, resampled to `model_rate`.
+
+    A file no longer than a window gives one, which is the whole file. What two windows share is
+    kept, not read again.
+
+    Raises UserError, with the file, where it cannot be read, has no samples, or some that are not finite, or
+    none but 0; what was read before has then been given already.
+    """
+    try:
+        with _open(path) as file:
+            yield from _divide(file, model_rate, plan)
+    except UserError as error:
+        if str(path) not in error.found:
+            error.found = f"{path}: {error.found}"
+        raise
+
+
+def _open(path: str | PathLike[str]) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(path)
+    except (OSError, soundfile.SoundFileError, TypeError, ValueError) as error:
+        # TypeError: raw samples, of which nothing is known.
+        raise UserError(_first_line(error), expected="an audio file") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _divide(file: soundfile.SoundFile, model_rate: int, plan: WindowPlan) -> Iterator[Window]:
+    rate = file.samplerate
+    n_window, n_overlap = round(plan.seconds * rate), round(plan.overlap_seconds * rate)
+    start, samples, is_silent = 0, np.zeros(0, np.float32), True
+    while True:
+        # One sample more than a window tells whether this is the last one.
+        fresh = _read(file, n_window + 1 - len(samples), start + len(samples))
+        samples = np.concatenate([samples, fresh])
+        if not len(samples):
+            raise UserError("no samples", expected="some audio")
+        is_silent = is_silent and not samples.any()
+        is_last = len(samples) <= n_window
+        end, following = len(samples), len(samples)
+        if not is_last:
+            end, following = n_window, n_window - n_overlap
+            if plan.at_pauses:
+                end = following = _find_pause(samples[:n_window], n_overlap, round(QUIET_SECONDS * rate))
+        wave = hear(torch.from_numpy(samples[:end].copy()), rate, model_rate)
+        yield Window(start / rate, (start + end) / rate, wave)
+        if is_last:
+            break
+        start, samples = start + following, samples[following:]
+    if is_silent:
+        raise UserError("every sample is 0", expected="some sound")
+
+
+def _read(file: soundfile.SoundFile, n_samples: int, place: int) -> np.ndarray:
+    try:
+        x = read_samples(file, place, n_samples).mean(1)
+    except (OSError, soundfile.SoundFileError) as error:
+        found = f"{_first_line(error)}, at {place / file.samplerate:.3f} s"
+        raise UserError(found, expected="an audio file that is whole") from error
+    if not np.isfinite(x).all():
+        first = (place + int(np.flatnonzero(~np.isfinite(x))[0])) / file.samplerate
+        raise UserError(f"a sample at {first:.3f} s is not finite", expected="samples that are numbers")
+    return x
+
+
+def _find_pause(samples: np.ndarray, n_last: int, n_quiet: int) -> int:
+    """The middle of the quietest `n_quiet` samples among the last `n_last`; the end if these are fewer."""
+    if n_last < n_quiet:
+        return len(samples)
+    energy = np.concatenate([[0.0], np.square(samples[-n_last:], dtype=np.float64).cumsum()])
+    quietest = int((energy[n_quiet:] - energy[:-n_quiet]).argmin())
+    return len(samples) - n_last + quietest + n_quiet // 2
