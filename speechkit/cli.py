@@ -106,10 +106,15 @@ def _make_parser() -> argparse.ArgumentParser:
         "--out", metavar="DIR", help="write DIR/NAME.txt, .srt or .json for each file; printed is plain text"
     )
     transcribe.add_argument(
-        "--window_seconds", type=float, default=30.0, metavar="S", help="heard at once (30)"
+        "--window_seconds", type=float, default=30.0, metavar="S", help="of a window (30)"
     )
     transcribe.add_argument(
         "--overlap_seconds", type=float, default=5.0, metavar="S", help="that two windows share (5)"
+    )
+    transcribe.add_argument(
+        "--at_pauses",
+        action="store_true",
+        help="share nothing: end each window in a pause of that part of it",
     )
     transcribe.add_argument(
         "--batch_size", type=_positive, default=4, metavar="N", help="windows decoded together (4)"
@@ -282,7 +287,7 @@ def _transcribe(options: argparse.Namespace, overrides: list[str]) -> int:
     from speechkit.tasks import Recognizer, WindowPlan, load
 
     outputs = _name_transcripts(options)
-    plan = WindowPlan(options.window_seconds, options.overlap_seconds)
+    plan = WindowPlan(options.window_seconds, options.overlap_seconds, options.at_pauses)
     plan.check()
     model = load(options.run_folder, recipe=options.recipe, device=options.device, overrides=overrides)
     if not isinstance(model, Recognizer):

@@ -59,6 +59,8 @@ def test_all_words_are_found_at_their_times(
     soundfile.write(tmp_path / "a.wav", samples, RATE)
     found = load(run).transcribe(tmp_path / "a.wav", WindowPlan(seconds, overlap))
     check_words(found.words, words)
+    at_pauses = load(run).transcribe(tmp_path / "a.wav", WindowPlan(seconds, overlap, at_pauses=True))
+    check_words(at_pauses.words, words)
     assert (found.timing, found.seconds) == ("aligned", len(samples) / RATE)
 
 
@@ -94,6 +96,7 @@ def test_the_command_prints_and_writes(run: Path, typed: Typed, tmp_path: Path) 
     ]
     assert rows[0]["text"] == load(run).predict(*soundfile.read(one, dtype="float32")).text
 
+    assert typed(run, one, *small, "--at_pauses")[1].count("[") > 1
     assert typed(run, one, *small, "--search", "null")[:2] == typed(run, one, *small)[:2]
     code, told, complaints = typed(run, one, "--search.beam.beam_size", "many")
     assert (code, told, "beam_size" in complaints) == (2, "", True)
