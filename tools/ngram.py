@@ -55,7 +55,9 @@ def read_sentences(path: Path, ids: bool) -> list[str]:
         raise UserError(f"{path} cannot be read: {error.strerror}", expected="a text") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8: {error}", do="save it as UTF-8") from None
-    return [line.split(maxsplit=1)[-1] if ids else line for line in lines if line.strip()]
+    if ids:
+        lines = [" ".join(line.split(maxsplit=1)[1:]) for line in lines]
+    return [line for line in lines if line.strip()]
 
 
 def write_arpa(model: NGramModel, path: Path) -> None:

@@ -68,6 +68,7 @@ class CTCSearch:
     needs = ("ctc",)
 
     def __init__(self, beam: CTCBeam, lm: LanguageModel | None = None, lm_weight: float = 0.5) -> None:
+        _check_beam(beam, CTCBeam)
         self.beam, self.lm, self.lm_weight = beam, lm, lm_weight
 
     @property
@@ -101,6 +102,7 @@ class JointSearch:
         lm_weight: float = 0.5,
         coverage_penalty: float = 0.0,
     ) -> None:
+        _check_beam(beam, AttentionBeam)
         if not 0 <= ctc_weight <= 1:
             raise UserError(f"ctc_weight {ctc_weight}", expected="a number from 0 to 1", key="ctc_weight")
         self.beam, self.ctc_weight, self.lm, self.lm_weight = beam, ctc_weight, lm, lm_weight
@@ -137,6 +139,11 @@ class JointSearch:
 
 
 Search = GreedySearch | CTCSearch | JointSearch
+
+
+def _check_beam(beam: object, kind: type) -> None:
+    if not isinstance(beam, kind):
+        raise UserError(f"the beam is a {type(beam).__name__}", expected=kind.__name__, key="beam")
 
 
 def _language_scorers(lm: LanguageModel | None, weight: float, n_utterances: int) -> list[Scorer]:

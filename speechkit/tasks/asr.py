@@ -91,6 +91,10 @@ class ASR(Brain):
     ) -> None:
         _check_choices(unit, unfit_targets, label_smoothing)
         self.criterion = ("wer" if unit == "word" else "per", "min")
+        self._is_sharded = kwargs.get("parallel") == "shards"
+        if self._is_sharded and "decoder" in kwargs.get("modules", {}):
+            found = "parallel: shards with an attention decoder, whose steps a shard cannot take"
+            raise UserError(found, do="take parallel: replicas, or a model of CTC alone", key="parallel")
         super().__init__(**kwargs)
         self._check_modules()
         self.tokenizer, self.sample_rate, self.augmentation = tokenizer, sample_rate, augmentation
@@ -113,6 +117,8 @@ class ASR(Brain):
         """The tokenizer learns, and the search of the test is tried: at its end a training has cost much."""
         texts: Iterable[str] = getattr(self.train_data, "texts", list)()
         self.tokenizer.prepare(texts, self.output_folder)
+        if self._is_sharded:  # a pass needs all processes, and this is one of them
+            return
         modes = {module: module.training for module in self.modules.modules()}
         self.modules.eval()
         with torch.random.fork_rng(devices=[]), without_gradients(self.modules):

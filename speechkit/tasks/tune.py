@@ -16,6 +16,7 @@ from speechkit.tasks.evaluate import open_run
 from speechkit.training import Brain, Stage
 
 FILE_NAME = "tuning.json"
+KEYS = (*ASR.decoding_keys, "device")
 
 
 class Range(NamedTuple):
@@ -56,9 +57,14 @@ def tune_run(
     wrong (of equal ones: fewer characters), then by half the step, and so on. The utterances are encoded
     once. `speechkit evaluate RUN --tuned` uses what was found.
 
-    overrides: of the search and of the data's place, as `evaluate_run` takes them.
+    overrides: of the search, the normalizer and the device. The data are those of the run.
     tell: called with each trial.
     """
+    for key in overrides[::2]:
+        if key.removeprefix("--").split(".")[0] not in KEYS:
+            raise UserError(
+                f"{key}: tuning uses the run's own data", expected=f"changes of {', '.join(KEYS)}"
+            )
     brain = open_run(run, overrides, recipe=recipe, trust=trust)
     if not isinstance(brain, ASR):
         raise UserError(f"{run} is no run of speech recognition", do="tune takes runs with a search")
@@ -67,6 +73,9 @@ def tune_run(
         found = f"{type(brain.search).__name__} has no weights"
         raise UserError(found, do="give the YAML a search such as decoding.JointSearch", key="search")
     heard = list(_hear(brain))
+    n_words = sum(len(text.split()) for batch, _ in heard for text in batch.texts)
+    if not n_words:
+        raise UserError("no word of the validation set could be read", key="valid_data")
 
     def count(weights: Weights) -> Errors:
         set_weights(brain.search, weights)
@@ -76,7 +85,6 @@ def tune_run(
     for trial in climb(get_weights(brain.search, names), count):
         trials.append(trial)
         tell(trial)
-    n_words = sum(len(text.split()) for batch, _ in heard for text in batch.texts)
     tuned = _describe(trials, n_words)
     report.write_json(Path(run) / FILE_NAME, tuned, "tuning")
     return tuned

@@ -169,6 +169,7 @@ def test_phones_are_those_of_the_references_words(tmp_path: Path) -> None:
         (("ctc", "decoder"), {"ctc_weight": {2: 0.5}}, "the first 1"),
         (("ctc", "decoder"), {"label_smoothing": 1.0}, "below 1"),
         (("ctc",), {"search": CTCBeam()}, "search"),
+        (("ctc", "decoder"), {"parallel": "shards"}, "shards with an attention decoder"),
     ],
 )
 def test_mistakes_are_told(heads: tuple[str, ...], changes: dict, told: str, tmp_path: Path) -> None:
@@ -181,3 +182,10 @@ def test_a_decoder_of_other_tokens_is_told(tmp_path: Path) -> None:
     brain = make_brain(tmp_path, modules=modules)
     with pytest.raises(UserError, match="the decoder gives 7 outputs; expected 4"):
         brain.compute_forward(make_batch([40, 23], ["ab", "a"]), Stage.VALID)
+
+
+def test_a_search_takes_its_own_kind_of_beam() -> None:
+    with pytest.raises(UserError, match="the beam is a CTCBeam; expected AttentionBeam"):
+        JointSearch(CTCBeam())  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="the beam is a AttentionBeam; expected CTCBeam"):
+        CTCSearch(AttentionBeam())  # type: ignore[arg-type]

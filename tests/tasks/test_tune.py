@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from speechkit.decoding import AttentionBeam, GreedySearch, JointSearch
 from speechkit.errors import UserError
-from speechkit.tasks.tune import RANGES, climb, find_weights, get_weights, read_tuned, set_weights
+from speechkit.tasks.tune import RANGES, climb, find_weights, get_weights, read_tuned, set_weights, tune_run
 
 from .test_asr import make_brain
 from .test_asr_attention import make_modules
@@ -60,3 +60,8 @@ def test_weights_are_put_where_their_names_say(tmp_path: Path) -> None:
 def test_what_was_never_tuned_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no tuning.json; speechkit tune"):
         read_tuned(tmp_path)
+
+
+def test_tuning_takes_no_other_data(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--data_folder: tuning uses the run's own data"):
+        tune_run(tmp_path, ["--data_folder", "elsewhere"])
