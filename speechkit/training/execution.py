@@ -59,7 +59,7 @@ def keep_freed_memory(device: torch.device) -> None:
     """Let the C library keep memory that is freed, as a step on the CPU asks for as much again at once.
 
     By default glibc gives large blocks back to the system, and each step has its pages mapped and cleared
-    anew; a Conformer's step so takes 1.8 times as long. Elsewhere than on Linux nothing is done.
+    anew (what that costs: docs/benchmarks.md). Elsewhere than on Linux nothing is done.
     """
     if device.type != "cpu" or not sys.platform.startswith("linux"):
         return
