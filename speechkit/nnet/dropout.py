@@ -13,7 +13,7 @@ N_LEVELS = 2**16  # of a random number of 16 bits
 class Dropout(nn.Module):
     """Values set to zero with probability `p`, others scaled by 1 / (1 - p), in training (Srivastava, 2014).
 
-    torch's, but for the CPU, where `dropout` draws its random numbers in a quarter of the time.
+    torch's, but for the CPU, where `dropout` draws a quarter as many random numbers (docs/benchmarks.md).
 
     >>> Dropout(0.1)(torch.ones(2, 7, 5)).shape
     torch.Size([2, 7, 5])
