@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from speechkit import report
-from speechkit.data import Batch, Skipped
+from speechkit.data import Batch
 from speechkit.decoding import GreedySearch, Hypothesis, Search
 from speechkit.errors import UserError
 from speechkit.losses import ctc_loss, seq2seq_loss
@@ -23,7 +23,9 @@ from speechkit.tasks.targets import (
     Targets,
     Tokenizer,
     UnfitTarget,
+    check_unfit_targets,
     encode_text,
+    leave_out,
     pad_targets,
     ready_tokenizer,
 )
@@ -133,18 +135,11 @@ class ASR(Brain):
 
     def screen(self, batch: Batch) -> Batch:
         """The batch without utterances whose text cannot be learned."""
-        left_out = {}
-        n_frames = output_lengths(self.modules["features"], batch.lengths)
-        for row, n in enumerate(output_lengths(self.modules["encoder"], n_frames).tolist()):
-            try:
-                self._encode(batch.texts[row], n)
-            except UnfitTarget as error:
-                error.found = f"utterance {batch.ids[row]}: {error.found}"
-                if self.unfit_targets == "stop":
-                    error.do = f"{error.do}, or set unfit_targets: skip"
-                    raise
-                left_out[row] = Skipped(batch.ids[row], error.reason, str(error))
-        return batch.without(left_out, self._name(list(left_out.values()))) if left_out else batch
+        lengths = output_lengths(self.modules["features"], batch.lengths)
+        n_frames: list[int] = output_lengths(self.modules["encoder"], lengths).tolist()
+        return leave_out(
+            batch, self._name, self.unfit_targets, lambda row: self._encode(batch.texts[row], n_frames[row])
+        )
 
     def compute_forward(self, batch: Batch, stage: Stage) -> Predictions:
         """Encoded frames and what the model's heads make of them; the decoder is told the targets."""
@@ -315,8 +310,7 @@ class ASR(Brain):
 def _check_choices(unit: str, unfit_targets: str, label_smoothing: float) -> None:
     if unit not in ("word", "phone"):
         raise UserError(f"unit: {unit!r}", expected="word or phone", key="unit")
-    if unfit_targets not in ("skip", "stop"):
-        raise UserError(f"unfit_targets: {unfit_targets!r}", expected="skip or stop", key="unfit_targets")
+    check_unfit_targets(unfit_targets)
     if not 0 <= label_smoothing < 1:
         expected = "a number from 0 to below 1"
         raise UserError(f"label_smoothing: {label_smoothing}", expected=expected, key="label_smoothing")

@@ -7,17 +7,24 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from speechkit.data import Skipped, TextBatch
+from speechkit.data import TextBatch
 from speechkit.errors import UserError
 from speechkit.losses import seq2seq_loss
 from speechkit.metrics import perplexity
 from speechkit.models.token_input import BOUNDARY, to_log_probs
 from speechkit.ops.search_state import State
-from speechkit.tasks.targets import Namer, Tokenizer, pad_targets
+from speechkit.tasks.targets import (
+    UNKNOWN,
+    Namer,
+    Tokenizer,
+    check_unfit_targets,
+    encode_known,
+    leave_out,
+    pad_targets,
+)
 from speechkit.training import Brain, Loss, Stage
 
 # B texts, U tokens of a text, V tokens there are with the boundary
-UNKNOWN = "unknown symbol"
 N_AT_ONCE = 32  # texts that `LanguageModel.score` puts into a batch
 NAT = 0.6931471805599453  # nats in a bit
 
@@ -53,8 +60,7 @@ class LanguageModeling(Brain):
     def __init__(
         self, *, tokenizer: Tokenizer, unfit_targets: Literal["skip", "stop"] = "skip", **kwargs: Any
     ) -> None:
-        if unfit_targets not in ("skip", "stop"):
-            raise UserError(f"unfit_targets: {unfit_targets!r}", expected="skip or stop", key="unfit_targets")
+        check_unfit_targets(unfit_targets)
         super().__init__(**kwargs)
         self.tokenizer, self.unfit_targets = tokenizer, unfit_targets
         self._name = Namer()
@@ -67,17 +73,13 @@ class LanguageModeling(Brain):
 
     def screen(self, batch: TextBatch) -> TextBatch:
         """The batch without texts that cannot be learned."""
-        left_out = {}
-        for row, text in enumerate(batch.texts):
-            try:
-                self.tokenizer.encode(text)
-            except UserError as error:
-                error.found = f"sentence {batch.ids[row]}: {error.found}"
-                if self.unfit_targets == "stop":
-                    error.do = f"{error.do}, or set unfit_targets: skip"
-                    raise
-                left_out[row] = Skipped(batch.ids[row], UNKNOWN, str(error))
-        return batch.without(left_out, self._name(list(left_out.values()))) if left_out else batch
+        return leave_out(
+            batch,
+            self._name,
+            self.unfit_targets,
+            lambda row: encode_known(self.tokenizer, batch.texts[row]),
+            kind="sentence",
+        )
 
     def compute_forward(self, batch: TextBatch, stage: Stage) -> Told:
         encoded = self._encode(batch)

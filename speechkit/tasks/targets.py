@@ -1,6 +1,6 @@
 """Texts as targets of a loss, and those that cannot be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -11,6 +11,7 @@ from speechkit.data import Skipped, WordTokenizer
 from speechkit.errors import UserError
 from speechkit.losses import ctc_min_frames
 
+UNKNOWN = "unknown symbol"  # the reason for leaving out what a tokenizer cannot write
 MAX_NAMED = 10  # utterances left out that are named to the user; all are counted
 
 # R utterances that have a target, U tokens
@@ -66,12 +67,17 @@ def ready_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
     return WordTokenizer([f"word{number}" for number in range(1, tokenizer.n_tokens)])
 
 
+def encode_known(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The tokens of a text, of which the tokenizer has every symbol."""
+    try:
+        return tokenizer.encode(text)
+    except UserError as error:
+        raise UnfitTarget(UNKNOWN, error.found, do=error.do, key="tokenizer") from None
+
+
 def encode_text(tokenizer: Tokenizer, text: str, n_frames: int, *, by_ctc: bool) -> list[int]:
     """The tokens of a text, which can be learned from n_frames; by CTC they must have room there."""
-    try:
-        target = tokenizer.encode(text)
-    except UserError as error:
-        raise UnfitTarget("unknown symbol", error.found, do=error.do, key="tokenizer") from None
+    target = encode_known(tokenizer, text)
     if not n_frames:
         raise UnfitTarget("no frame", "the encoder leaves no frame of it", do="take longer audio")
     if by_ctc and (needed := ctc_min_frames(target)) > n_frames:
@@ -91,6 +97,29 @@ def pad_targets(targets: Mapping[int, Sequence[int]], device: torch.device) -> T
     padded = pad_sequence(tokens, batch_first=True) if tokens else torch.zeros(0, 0, dtype=torch.int64)
     lengths = torch.tensor([len(target) for target in tokens], dtype=torch.int64)
     return Targets(list(targets), padded.to(device), lengths.to(device))
+
+
+def check_unfit_targets(choice: str) -> None:
+    """What is done about texts that cannot be learned must be one of two."""
+    if choice not in ("skip", "stop"):
+        raise UserError(f"unfit_targets: {choice!r}", expected="skip or stop", key="unfit_targets")
+
+
+def leave_out(
+    batch: Any, name: "Namer", unfit_targets: str, encode: Callable[[int], object], kind: str = "utterance"
+) -> Any:
+    """The batch without the rows whose `encode(row)` raises an `UnfitTarget`; of "stop", that error."""
+    left_out = {}
+    for row in range(len(batch)):
+        try:
+            encode(row)
+        except UnfitTarget as error:
+            error.found = f"{kind} {batch.ids[row]}: {error.found}"
+            if unfit_targets == "stop":
+                error.do = f"{error.do}, or set unfit_targets: skip"
+                raise
+            left_out[row] = Skipped(batch.ids[row], error.reason, str(error))
+    return batch.without(left_out, name(list(left_out.values()))) if left_out else batch
 
 
 class Namer:
