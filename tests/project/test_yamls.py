@@ -16,6 +16,12 @@ def yaml_pieces() -> list[Path]:
 
 
 ENCODERS = sorted((PROJECT / "configs" / "encoders").glob("*.yaml"))
+RECOGNIZERS = {
+    "conformer": "0.4",
+    "conformer_ctc": "1.0",
+    "las": "0.0",
+    "transformer": "0.4",
+}  # with CTC's share of the search
 
 
 def name_of(path: Path) -> str:
@@ -76,7 +82,8 @@ def test_every_piece_is_used_by_a_recipe() -> None:
         for line in path.read_text().splitlines()
         if "!include:" in line.split("#")[0]
     }
-    included |= set(ENCODERS)  # swapped for one another below
+    # Swapped for one another below.
+    included |= {*ENCODERS, *(PROJECT / f"configs/recognizers/{name}.yaml" for name in RECOGNIZERS)}
     assert [name_of(path) for path in yaml_pieces() if path.resolve() not in included] == []
 
 
@@ -120,3 +127,25 @@ def test_one_line_swaps_the_encoder(name: str, piece: Path, tmp_path: Path) -> N
     swapped = tmp_path / "swapped.yaml"
     swapped.write_text(text.replace("../../../../configs/encoders/real.yaml", str(piece)))
     check_build(recipe_of(recipe), swapped, placeholders(recipe))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("encoder", ENCODERS, ids=name_of)
+@pytest.mark.parametrize("name", RECOGNIZERS)
+def test_one_line_swaps_the_recognizer(name: str, encoder: Path, tmp_path: Path) -> None:
+    """The small recipe builds, and runs on fake data, with any recogniser over any encoder."""
+    from speechkit.tasks import check_build
+
+    piece = PROJECT / "configs" / "recognizers" / f"{name}.yaml"
+    text = piece.read_text()
+    assert text.count("../encoders/real.yaml") == 1
+    (tmp_path / "piece.yaml").write_text(text.replace("../encoders/real.yaml", str(encoder)))
+    recipe = PROJECT / "recipes" / "LibriSpeech" / "asr" / "hparams" / "joint_small.yaml"
+    swapped = tmp_path / "swapped.yaml"
+    text = recipe.read_text()
+    swapped.write_text(
+        text.replace("../../../../configs/recognizers/conformer.yaml", "piece.yaml").replace(
+            "../../../../configs", str(PROJECT / "configs")
+        )
+    )
+    check_build(recipe_of(recipe), swapped, [*placeholders(recipe), "--search.ctc_weight", RECOGNIZERS[name]])
