@@ -11,19 +11,20 @@ from torch import Tensor
 
 from speechkit import report
 from speechkit.data import Batch
-from speechkit.decoding import GreedySearch, Hypothesis, Search
+from speechkit.decoding import Hypothesis, Search
 from speechkit.errors import UserError
 from speechkit.losses import ctc_loss, seq2seq_loss
-from speechkit.metrics import TextNormalizer, align, count_operations, edit_distance, error_rate
+from speechkit.metrics import TextNormalizer, error_rate
 from speechkit.tasks.alignments import Clip, align_clips
+from speechkit.tasks.asr_checks import check_choices, check_modules, checked_search, weights_by_epoch
 from speechkit.tasks.inputs import blamed, compute_features, describe_utterance, noise_batch
 from speechkit.tasks.listening import compute_log_probs, encode, find_texts, output_lengths
+from speechkit.tasks.scoring import describe_texts
 from speechkit.tasks.targets import (
     Namer,
     Targets,
     Tokenizer,
     UnfitTarget,
-    check_unfit_targets,
     encode_text,
     leave_out,
     pad_targets,
@@ -91,18 +92,18 @@ class ASR(Brain):
         unfit_targets: Literal["skip", "stop"] = "skip",
         **kwargs: Any,
     ) -> None:
-        _check_choices(unit, unfit_targets, label_smoothing)
+        check_choices(unit, unfit_targets, label_smoothing)
         self.criterion = ("wer" if unit == "word" else "per", "min")
         self._is_sharded = kwargs.get("parallel") == "shards"
         if self._is_sharded and "decoder" in kwargs.get("modules", {}):
             found = "parallel: shards with an attention decoder, whose steps a shard cannot take"
             raise UserError(found, do="take parallel: replicas, or a model of CTC alone", key="parallel")
         super().__init__(**kwargs)
-        self._check_modules()
+        check_modules(self.modules)
         self.tokenizer, self.sample_rate, self.augmentation = tokenizer, sample_rate, augmentation
-        self.ctc_weights, self.label_smoothing = _by_epoch(ctc_weight), label_smoothing
-        self.search = self._checked_search(search, "search")
-        self.valid_search = self._checked_search(valid_search, "valid_search")
+        self.ctc_weights, self.label_smoothing = weights_by_epoch(ctc_weight), label_smoothing
+        self.search = checked_search(search, self.modules, "search")
+        self.valid_search = checked_search(valid_search, self.modules, "valid_search")
         self.normalizer, self.unit, self.unfit_targets = normalizer, unit, unfit_targets
         self._name = Namer()
 
@@ -163,11 +164,12 @@ class ASR(Brain):
             scores[row] = {name: column[place] for name, column in columns.items()}
         search = self.search if stage is Stage.TEST else self.valid_search
         found = [best for best, *_ in find_texts(self.modules, *predictions[:3], search)]
+        tokenizer = ready_tokenizer(self.tokenizer)
         times = self._time(predictions, found) if stage is Stage.TEST else [{}] * len(found)
         return [
             {
                 **describe_utterance(batch, row),
-                **self._describe(batch.texts[row], best),
+                **describe_texts(tokenizer, batch.texts[row], best.tokens, self.normalizer, self.unit),
                 **times[row],
                 "scores": scores[row],
             }
@@ -256,71 +258,3 @@ class ASR(Brain):
         return describe_times(
             self.modules, self.sample_rate, heard, [each.tokens for each in found], tokenizer
         )
-
-    def _describe(self, reference: str, found: Hypothesis) -> dict[str, Any]:
-        """What a record says of an utterance's texts."""
-        tokenizer = ready_tokenizer(self.tokenizer)
-        hypothesis = tokenizer.decode(found.tokens) if found.tokens else ""
-        if self.unit == "phone":
-            try:
-                reference = tokenizer.decode(tokenizer.encode(reference))
-            except UserError:
-                return dict.fromkeys(("hypothesis", "alignment", "counts")) | {"skipped": "unknown symbol"}
-        said, heard = (self.normalizer(each) if self.normalizer else each for each in (reference, hypothesis))
-        alignment = align(said.split(), heard.split())
-        counts = self._count(alignment, said, heard)
-        texts = {"reference": reference, "hypothesis": hypothesis}
-        return texts | {"alignment": alignment, "counts": counts, "skipped": None}
-
-    def _count(self, alignment: Sequence[Any], reference: str, hypothesis: str) -> dict[str, int]:
-        counts = count_operations(alignment)
-        if self.unit == "phone":
-            return counts | {"phones": len(reference.split())}
-        # Characters with one space between words, as no ear hears two.
-        reference, hypothesis = " ".join(reference.split()), " ".join(hypothesis.split())
-        characters = {"characters": len(reference), "character_errors": edit_distance(reference, hypothesis)}
-        return counts | {"words": len(reference.split())} | characters
-
-    def _check_modules(self) -> None:
-        for name in ("features", "encoder"):
-            if not callable(getattr(self.modules[name], "output_lengths", None)):
-                found = f"{type(self.modules[name]).__name__} has no output_lengths"
-                expected = "lengths (B,) to those of its output"
-                raise UserError(found, expected=expected, key=f"modules.{name}")
-        if not {"ctc", "decoder"} & set(self.modules):
-            expected = "`ctc`, `decoder`, or both"
-            raise UserError("modules has nothing that writes texts", expected=expected, key="modules")
-        if "decoder" in self.modules and not hasattr(self.modules["decoder"], "step"):
-            found = f"{type(self.modules['decoder']).__name__} has no step"
-            expected = "start() and step(), as models.TransformerDecoder has"
-            raise UserError(found, expected=expected, key="modules.decoder")
-
-    def _checked_search(self, search: Search | None, key: str) -> Search:
-        search = GreedySearch() if search is None else search
-        if not hasattr(search, "needs"):
-            expected = "decoding.GreedySearch, CTCSearch, JointSearch or the like"
-            raise UserError(f"a {type(search).__name__}", expected=expected, key=key)
-        lacking = [name for name in search.needs if name not in self.modules]
-        if lacking:
-            found = f"{type(search).__name__} needs modules.{lacking[0]}, which is not there"
-            raise UserError(found, do="search by what the model has", key=key)
-        return search
-
-
-def _check_choices(unit: str, unfit_targets: str, label_smoothing: float) -> None:
-    if unit not in ("word", "phone"):
-        raise UserError(f"unit: {unit!r}", expected="word or phone", key="unit")
-    check_unfit_targets(unfit_targets)
-    if not 0 <= label_smoothing < 1:
-        expected = "a number from 0 to below 1"
-        raise UserError(f"label_smoothing: {label_smoothing}", expected=expected, key="label_smoothing")
-
-
-def _by_epoch(weight: float | Mapping[int, float]) -> dict[int, float]:
-    """Weights by the epoch from which they hold."""
-    weights = dict(weight) if isinstance(weight, Mapping) else {1: weight}
-    right = all(isinstance(epoch, int) and epoch > 0 for epoch in weights) and 1 in weights
-    if not right or not all(isinstance(each, (int, float)) and 0 <= each <= 1 for each in weights.values()):
-        expected = "a number from 0 to 1, or such by epochs, the first 1: {1: 0.5, 10: 0.3}"
-        raise UserError(f"ctc_weight: {weight}", expected=expected, key="ctc_weight")
-    return weights

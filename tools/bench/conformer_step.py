@@ -1,10 +1,10 @@
 """What a small Conformer's training step on the CPU costs: `python tools/bench/conformer_step.py`.
 
 The step (forward, CTC loss, backward) of 3.4 million weights on batches of 30 s, autocast to bf16, two
-threads, as `configs/recognizers/conformer.yaml` with dropout 0.1. Three ways: as torch is by default; with freed
-memory kept (`training/execution.py`); and with `nnet.Dropout` too, in place of torch's. What the C library
-does with freed memory cannot be undone, so each way is a process of its own; the processes alternate, and the
-figures are medians over rounds of each process's median, the ratios those within a round.
+threads, as `configs/recognizers/conformer.yaml` with dropout 0.1. Three ways: as torch is by default; with
+freed memory kept (`training/execution.py`); and with `nnet.Dropout` too, in place of torch's. What the C
+library does with freed memory cannot be undone, so each way is a process of its own; the processes alternate,
+and the figures are medians over rounds of each process's median, the ratios those within a round.
 """
 
 import argparse
