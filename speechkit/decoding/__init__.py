@@ -7,6 +7,7 @@ from speechkit.decoding.ctc_beam import CTCBeam
 from speechkit.decoding.ctc_scorer import ctc_scorer
 from speechkit.decoding.hypothesis import Hypothesis
 from speechkit.decoding.ngram_scorer import NGramScorer
+from speechkit.decoding.rescored_search import RescoredSearch
 from speechkit.decoding.rescoring import rescore, score_tokens
 from speechkit.decoding.scorers import Scorer, Step, with_coverage
 from speechkit.decoding.searches import CTCSearch, GreedySearch, Heard, JointSearch, LanguageModel, Search
@@ -22,6 +23,7 @@ __all__ = [
     "JointSearch",
     "LanguageModel",
     "NGramScorer",
+    "RescoredSearch",
     "Scorer",
     "Search",
     "Step",

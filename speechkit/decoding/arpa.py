@@ -5,8 +5,9 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from speechkit.decoding.ngram import BEGIN, END, UNKNOWN, Context, NGramModel
 from speechkit.errors import Place, UserError
@@ -16,6 +17,7 @@ NEVER = -99.0  # log10 of no probability, as SRILM and KenLM write it for <s>
 GZIP = b"\x1f\x8b"
 
 Numbered = Iterator[tuple[int, bytes]]
+Found = TypeVar("Found")
 
 
 def read_arpa(path: str | os.PathLike[str]) -> NGramModel:
@@ -28,12 +30,26 @@ def read_arpa(path: str | os.PathLike[str]) -> NGramModel:
             its head says, an n-gram twice or of words without a unigram, a log-probability that is none; it
             lacks `<s>` or `</s>`.
     """
+    return _parse(path, _Reader.read)
+
+
+def read_order(path: str | os.PathLike[str]) -> int:
+    """The order of an ARPA file's model, as its head says; what stands behind that is not read.
+
+    Raises:
+        UserError: as `read_arpa`.
+    """
+    counts, _ = _parse(path, _Reader.read_head)
+    return len(counts)
+
+
+def _parse(path: str | os.PathLike[str], parse: "Callable[[_Reader, Numbered], Found]") -> Found:
     reader = _Reader(Path(path))
     try:
         with open(path, "rb") as file:
             is_gzip = file.read(2) == GZIP
             file.seek(0)
-            return reader.read(enumerate(gzip.open(file) if is_gzip else file, start=1))
+            return parse(reader, enumerate(gzip.open(file) if is_gzip else file, start=1))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise reader.error(f"the gzip file is damaged: {error}", expected="the whole file") from None
     except OSError as error:
@@ -53,9 +69,7 @@ class _Reader:
         return UserError(found, expected=expected, place=Place(str(self.path), max(self.number, 1)))
 
     def read(self, lines: Numbered) -> NGramModel:
-        while self._next(lines) != b"\\data\\":
-            pass
-        counts, line = self._read_counts(lines)
+        counts, line = self.read_head(lines)
         for order, count in enumerate(counts, start=1):
             if line != b"\\%d-grams:" % order:
                 raise self.error(f"{_show(line)}", expected=f"\\{order}-grams:")
@@ -74,8 +88,10 @@ class _Reader:
                 return stripped
         raise self.error("the file ends here", expected="\\data\\, the n-grams and \\end\\")
 
-    def _read_counts(self, lines: Numbered) -> tuple[list[int], bytes]:
+    def read_head(self, lines: Numbered) -> tuple[list[int], bytes]:
         """How many n-grams of each order there are, and the line after."""
+        while self._next(lines) != b"\\data\\":
+            pass
         counts: list[int] = []
         while not (line := self._next(lines)).startswith(b"\\"):
             match = re.fullmatch(rb"ngram\s+(\d+)\s*=\s*(\d+)", line)

@@ -6,8 +6,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from speechkit.decoding.arpa import read_arpa
+from speechkit.decoding.arpa_file import KEY, ArpaFile
 from speechkit.decoding.ngram import BEGIN, END, UNKNOWN, Context, NGramModel
+from speechkit.decoding.spelling import find_other_case
 from speechkit.errors import UserError
 from speechkit.ops.search_state import State
 
@@ -41,6 +42,7 @@ class NGramScorer:
 
     def __init__(self, arpa_file: str, tokenizer: Symbols) -> None:
         self.arpa_file, self.tokenizer = arpa_file, tokenizer
+        self._file = ArpaFile(arpa_file)
         self._model: NGramModel | None = None
         self._names: list[str] = []
         self._numbers: dict[str, int] = {}
@@ -50,21 +52,18 @@ class NGramScorer:
     def model(self) -> NGramModel:
         """The file's; a UserError where it is one of other tokens."""
         if self._model is None:
-            model = read_arpa(self.arpa_file)
+            model = self._file.read()
             self._names = [BEGIN, *(SPACE if symbol == " " else symbol for symbol in self.tokenizer.symbols)]
             self._numbers = {END: BOUNDARY} | {
                 name: token for token, name in enumerate(self._names) if token != BOUNDARY
             }
-            others = [word for word in model.words if word not in self._numbers]
-            if 2 * len(others) > len(model.words):
-                found = f"{len(others)} of {len(model.words)} words of {self.arpa_file} are no tokens"
-                raise UserError(
-                    f"{found}, such as {others[0]!r}",
-                    expected="a model of the tokenizer's tokens",
-                    do="take WordNGramScorer for a model of words",
-                )
+            self._check(model.words)
             self._model = model
         return self._model
+
+    def describe(self) -> str:
+        """For a report: what tells the file from others."""
+        return f"{type(self).__name__} of {self._file.describe()}"
 
     def start(self, n_rows: int) -> State:
         """The state before the first step."""
@@ -79,6 +78,22 @@ class NGramScorer:
         contexts = [tuple([names[token] for token in row if token != NOTHING]) for row in last.tolist()]
         rows = torch.stack([self._row(model, context) for context in contexts])
         return rows.to(tokens.device), State(None, last)
+
+    def _check(self, words: list[str]) -> None:
+        """Half of the model's words at least must be tokens: else it is one of words, or of other texts."""
+        others = [word for word in words if word not in self._numbers]
+        if 2 * len(others) <= len(words):
+            return
+        pair = find_other_case(others, self._numbers.__contains__)
+        strange, token = pair or (others[0], self._names[-1])
+        raise UserError(
+            f"{len(others)} of {len(words)} words of {self.arpa_file} are no tokens, such as {strange!r}",
+            expected=f"a model of the tokenizer's tokens, such as {token!r}",
+            do="make the file anew of texts in the tokenizer's case"
+            if pair
+            else "take WordNGramScorer for a model of words",
+            key=KEY,
+        )
 
     def _row(self, model: NGramModel, context: Context) -> Tensor:
         """(V,) after a context."""

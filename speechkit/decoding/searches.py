@@ -1,6 +1,8 @@
 """What a recogniser searches by, as a YAML names it: best paths, beams, and language models beside them."""
 
-from typing import NamedTuple, Protocol
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -41,6 +43,24 @@ class LanguageModel(Protocol):
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]: ...
 
 
+class Search(Protocol):
+    """What `search` of a YAML names: `GreedySearch`, `CTCSearch`, `JointSearch`, `RescoredSearch` or such.
+
+    needs: of the modules `ctc` and `decoder`, those without which it finds nothing. weights: the dotted names
+    of its attributes that may be tuned.
+    """
+
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+
+    @property
+    def weights(self) -> tuple[str, ...]: ...
+
+    def __call__(self, heard: Heard) -> list[list[Hypothesis]]: ...
+
+    def describe(self) -> str: ...
+
+
 class GreedySearch:
     """CTC's most probable path, or, of a model without CTC, the attention decoder's likeliest tokens."""
 
@@ -69,6 +89,8 @@ class CTCSearch:
 
     def __init__(self, beam: CTCBeam, lm: LanguageModel | None = None, lm_weight: float = 0.5) -> None:
         _check_beam(beam, CTCBeam)
+        check_number(lm_weight, "lm_weight", low=0)
+        check_lm(lm)
         self.beam, self.lm, self.lm_weight = beam, lm, lm_weight
 
     @property
@@ -103,8 +125,10 @@ class JointSearch:
         coverage_penalty: float = 0.0,
     ) -> None:
         _check_beam(beam, AttentionBeam)
-        if not 0 <= ctc_weight <= 1:
-            raise UserError(f"ctc_weight {ctc_weight}", expected="a number from 0 to 1", key="ctc_weight")
+        check_number(ctc_weight, "ctc_weight", low=0, high=1)
+        check_number(lm_weight, "lm_weight", low=0)
+        check_lm(lm)
+        check_number(coverage_penalty, "coverage_penalty", low=0)
         self.beam, self.ctc_weight, self.lm, self.lm_weight = beam, ctc_weight, lm, lm_weight
         self.coverage_penalty = coverage_penalty
 
@@ -138,7 +162,28 @@ class JointSearch:
         return f"beam search, {_describe_beam(self.beam)}, {parts}{lm}{coverage}"
 
 
-Search = GreedySearch | CTCSearch | JointSearch
+def check_number(value: Any, key: str, low: float = -math.inf, high: float = math.inf) -> None:
+    """A UserError unless it is a finite number from `low` to `high`."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and math.isfinite(value) and low <= value <= high:
+        return
+    expected = "a number"
+    if low > -math.inf:
+        expected += f" from {low:g} on" if high == math.inf else f" from {low:g} to {high:g}"
+    raise UserError(f"{key} {value!r}", expected=expected, key=key)
+
+
+def check_lm(lm: Any) -> None:
+    """A UserError unless there is none, or one that can be asked for scores."""
+    if lm is not None and not callable(getattr(lm, "step", None)):
+        expected = "decoding.WordNGramScorer, NGramScorer, tasks.TrainedLM or the like"
+        raise UserError(f"lm is a {type(lm).__name__}", expected=expected, key="lm")
+
+
+def name_lm(lm: LanguageModel) -> str:
+    """For a report."""
+    describe: Callable[[], str] = getattr(lm, "describe", lambda: type(lm).__name__)
+    return describe()
 
 
 def _check_beam(beam: object, kind: type) -> None:
@@ -175,5 +220,4 @@ def _describe_beam(beam: CTCBeam | AttentionBeam) -> str:
 def _describe_lm(lm: LanguageModel | None, weight: float) -> str:
     if lm is None or not weight:
         return ""
-    describe = getattr(lm, "describe", lambda: type(lm).__name__)
-    return f", {describe()} {weight:g}"
+    return f", {name_lm(lm)} {weight:g}"

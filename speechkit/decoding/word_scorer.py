@@ -1,12 +1,13 @@
 """N-gram models of words beside a search over characters or pieces."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from speechkit.decoding.arpa import read_arpa
+from speechkit.decoding.arpa_file import ArpaFile
 from speechkit.decoding.ngram import BEGIN, END, UNKNOWN, NGramModel
+from speechkit.decoding.spelling import Spellings, check_spelling
 from speechkit.errors import UserError
 from speechkit.ops.search_state import State
 
@@ -16,13 +17,6 @@ NOTHING = -1  # in a context that is not full yet
 ROOT, ASTRAY = 0, 1  # nodes: before a word's first character, and where no known word begins like this
 BLANK = ord(" ")
 MAX_CELLS = 32_000_000  # of float32 in the rows that are kept: 128 MB
-
-
-class Spellings(Protocol):
-    """What the tokens 1, 2, ... write, in UTF-8, as tokenizers tell it."""
-
-    @property
-    def spellings(self) -> list[bytes]: ...
 
 
 class InWord(NamedTuple):
@@ -41,7 +35,8 @@ class WordNGramScorer:
     "Language-model look-ahead for large vocabulary speech recognition", ICSLP 1996); when the word ends,
     that is taken back. So the sum over a whole text is that of its words and of the sentence's end.
 
-    arpa_file: read when the first score is asked for.
+    arpa_file: read when the first score is asked for; a UserError if the tokenizer can spell next to none of
+        its words (`check_spelling`).
     tokenizer: of the hypotheses; a token may write a blank as its first character only.
     look_ahead: whether to.
     unknown: natural log, added for each word that the model does not know to the score of <unk>.
@@ -54,6 +49,7 @@ class WordNGramScorer:
         self, arpa_file: str, tokenizer: Spellings, look_ahead: bool = True, unknown: float = 0.0
     ) -> None:
         self.arpa_file, self.tokenizer = arpa_file, tokenizer
+        self._file = ArpaFile(arpa_file)
         self.look_ahead, self.unknown = look_ahead, unknown
         self._words: _Words | None = None
 
@@ -88,6 +84,10 @@ class WordNGramScorer:
         words = torch.tensor([words for _, words in rows], dtype=torch.int64).view(before.words.shape)
         return scores.to(tokens.device), State(None, InWord(nodes, words))
 
+    def describe(self) -> str:
+        """For a report: what tells the file from others."""
+        return f"{type(self).__name__} of {self._file.describe()}"
+
     def _ready(self) -> "_Words":
         if self._words is None:
             spellings = [b"", *self.tokenizer.spellings]
@@ -95,7 +95,8 @@ class WordNGramScorer:
                 if BLANK in spelling[1:]:
                     found = f"token {token} writes {spelling.decode(errors='replace')!r}"
                     raise UserError(found, expected="a blank at its begin only", key="tokenizer")
-            model = read_arpa(self.arpa_file)
+            model = self._file.read()
+            check_spelling(model.words, self.tokenizer, self.arpa_file)
             self._words = _Words(model, spellings, self.look_ahead, self.unknown)
         return self._words
 

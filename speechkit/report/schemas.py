@@ -237,6 +237,7 @@ TASK_RECORDS: dict[str, Any] = {
             {**_EDITS, "phones": COUNT},
         ),
         "scores": {"loss?": (NUMBER, None)},
+        "n_best?": [{"hypothesis": str, "score": (NUMBER, None)}],  # where a search has several results
         "words?": (
             [Row((str, AMOUNT, AMOUNT, (NUMBER, None)))],
             None,

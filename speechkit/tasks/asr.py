@@ -18,7 +18,7 @@ from speechkit.metrics import TextNormalizer, error_rate
 from speechkit.tasks.alignments import Clip, align_clips
 from speechkit.tasks.asr_checks import check_choices, check_modules, checked_search, weights_by_epoch
 from speechkit.tasks.inputs import blamed, compute_features, describe_utterance, noise_batch
-from speechkit.tasks.listening import compute_log_probs, encode, find_texts, output_lengths
+from speechkit.tasks.listening import compute_log_probs, encode, find_texts, list_results, output_lengths
 from speechkit.tasks.scoring import describe_texts
 from speechkit.tasks.targets import (
     Namer,
@@ -163,14 +163,17 @@ class ASR(Brain):
         for place, row in enumerate(predictions.targets.rows):
             scores[row] = {name: column[place] for name, column in columns.items()}
         search = self.search if stage is Stage.TEST else self.valid_search
-        found = [best for best, *_ in find_texts(self.modules, *predictions[:3], search)]
+        results = find_texts(self.modules, *predictions[:3], search)
+        found = [best for best, *_ in results]
         tokenizer = ready_tokenizer(self.tokenizer)
         times = self._time(predictions, found) if stage is Stage.TEST else [{}] * len(found)
+        lists = list_results(results, tokenizer) if stage is Stage.TEST else times
         return [
             {
                 **describe_utterance(batch, row),
                 **describe_texts(tokenizer, batch.texts[row], best.tokens, self.normalizer, self.unit),
                 **times[row],
+                **lists[row],
                 "scores": scores[row],
             }
             for row, best in enumerate(found)

@@ -1,5 +1,6 @@
 """From features to what a search needs: frames, CTC's log-probabilities, a decoder at its start."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from speechkit.decoding import Heard, Hypothesis, Scorer, Search
 from speechkit.errors import UserError
 from speechkit.nnet import keep_matrices
+from speechkit.tasks.targets import Tokenizer
 
 # B batch, T frames, W width, V tokens with the blank
 
@@ -58,6 +60,23 @@ def find_texts(
     for row, each in zip(rows.tolist(), found, strict=True):
         results[row] = each
     return results
+
+
+def list_results(results: Sequence[Sequence[Hypothesis]], tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    """What records say of several results of an utterance: `n_best`, their texts and scores, best first.
+
+    Of one result nothing. Results are told apart by their tokens, which may write one text in two ways.
+    """
+    return [
+        {"n_best": [{"hypothesis": _write(each, tokenizer), "score": each.score} for each in found]}
+        if len(found) > 1
+        else {}
+        for found in results
+    ]
+
+
+def _write(found: Hypothesis, tokenizer: Tokenizer) -> str:
+    return tokenizer.decode(found.tokens) if found.tokens else ""
 
 
 def output_lengths(module: nn.Module, lengths: Tensor) -> Tensor:

@@ -47,8 +47,18 @@ class Recognizer:
 
         As with data, a waveform beyond [-1, 1] is scaled down to its peak.
         """
-        [best], _, _ = self._find([hear(waveform, sample_rate, self.sample_rate)])
-        return Transcription(self.tokenizer.decode(best.tokens), best.score)
+        return self.predict_n_best(waveform, sample_rate)[0]
+
+    @torch.inference_mode()
+    def predict_n_best(
+        self, waveform: Tensor | np.ndarray | Sequence[float], sample_rate: int
+    ) -> list[Transcription]:
+        """All results of the search in one waveform, the best first: at most as many as its beam's `n_best`.
+
+        The arguments are those of `predict`.
+        """
+        [results], _, _ = self._find([hear(waveform, sample_rate, self.sample_rate)])
+        return [Transcription(self.tokenizer.decode(each.tokens), each.score) for each in results]
 
     def transcribe(
         self, path: str | PathLike[str], plan: WindowPlan = WINDOWS, batch_size: int = 4
@@ -72,7 +82,8 @@ class Recognizer:
 
         The times are those of CTC's most probable path that says the text, wherever the text comes from.
         """
-        best, log_probs, lengths = self._find(waveforms)
+        results, log_probs, lengths = self._find(waveforms)
+        best = [each[0] for each in results]
         texts = [self.tokenizer.decode(each.tokens) for each in best]
         found = [Recognized(text, None if text.split() else []) for text in texts]
         rows = [row for row, each in enumerate(found) if each.words is None]
@@ -87,15 +98,14 @@ class Recognizer:
                 found[row] = Recognized(texts[row], [_as_word(span) for span in timed.words])
         return found
 
-    def _find(self, waveforms: Sequence[Tensor]) -> tuple[list[Hypothesis], Tensor | None, Tensor]:
-        """The best hypothesis of each waveform, CTC's log-probabilities where there are, true lengths."""
+    def _find(self, waveforms: Sequence[Tensor]) -> tuple[list[list[Hypothesis]], Tensor | None, Tensor]:
+        """The results in each waveform, CTC's log-probabilities where there are, true lengths."""
         device = next(self.modules.parameters()).device
         lengths = torch.tensor([len(wave) for wave in waveforms], device=device)
         batch = pad_sequence(list(waveforms), batch_first=True).to(device)
         frames, lengths = encode(self.modules, *compute_features(self.modules, batch, lengths))
         log_probs = compute_log_probs(self.modules, frames, self.tokenizer.n_tokens)
-        results = find_texts(self.modules, frames, lengths, log_probs, self.search)
-        return [each[0] for each in results], log_probs, lengths
+        return find_texts(self.modules, frames, lengths, log_probs, self.search), log_probs, lengths
 
 
 def _as_word(span: Span) -> TimedWord:

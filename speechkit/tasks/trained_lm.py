@@ -1,5 +1,8 @@
 """A trained language model beside a search of speech recognition."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -9,6 +12,8 @@ from speechkit.errors import UserError
 from speechkit.ops.search_state import State, map_tree
 from speechkit.tasks.language_modeling import LanguageModel
 from speechkit.tasks.weights import read_best, weights_sha256
+
+KEY = "search.lm.run"
 
 
 class Named(Protocol):
@@ -44,6 +49,7 @@ class TrainedLM:
         self.run, self.tokenizer = str(run), tokenizer
         self._model: LanguageModel | None = None
         self._is_checked = False
+        self._told = ""
 
     @property
     def model(self) -> LanguageModel:
@@ -52,6 +58,7 @@ class TrainedLM:
             with torch.random.fork_rng(devices=[]):  # weights are drawn before they are read
                 self._model = _load(self.run)
             self._model.modules.requires_grad_(False)
+            self.describe()  # of the weights as they are now: the run may still be training
         if not self._is_checked:
             self._check_tokens(self._model.tokenizer)
             self._is_checked = self.tokenizer.is_ready
@@ -71,9 +78,13 @@ class TrainedLM:
         return model.step(tokens, state)
 
     def describe(self) -> str:
-        """For a report: the sum of the weights, which tells them apart wherever they lie."""
-        checkpoint, _ = read_best(self.run)
-        return f"{type(self).__name__} of weights {weights_sha256(checkpoint)[:12]}"
+        """For a report: the run's folder and the begin of its weights' sha256; found once, then kept."""
+        if not self._told:
+            with _key_named():
+                checkpoint, _ = read_best(self.run)
+            folder = Path(*Path(self.run).absolute().parts[-2:])  # runs are often numbered: lm/1
+            self._told = f"{type(self).__name__} of {folder}, weights {weights_sha256(checkpoint)[:12]}"
+        return self._told
 
     def _check_tokens(self, there: Any) -> None:
         """In a dry run, before pieces are learned, only their number can be told."""
@@ -86,18 +97,25 @@ class TrainedLM:
         raise UserError(found, expected="those of the recogniser's tokenizer", do=do, key="search.lm")
 
 
+@contextmanager
+def _key_named() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        error.key = KEY
+        here = f"give its place now: --{KEY} PATH"
+        error.do = f"{error.do}, or {here}" if error.do else here
+        raise
+
+
 def _load(run: str) -> LanguageModel:
     from speechkit.tasks.load import load  # which knows all tasks
 
-    try:
+    with _key_named():
         model = load(run)
-    except UserError as error:
-        error.key = "search.lm.run"
-        error.do = error.do or "give its place now: --search.lm.run PATH"
-        raise
     if not isinstance(model, LanguageModel):
         found = f"{run} is a {type(model).__name__}"
-        raise UserError(found, expected="a run of the task 'lm'", key="search.lm.run")
+        raise UserError(found, expected="a run of the task 'lm'", key=KEY)
     return model
 
 

@@ -31,6 +31,7 @@ RANGES = {
     "ctc_weight": Range(0.0, 1.0, 0.2),
     "lm_weight": Range(0.0, 2.0, 0.3),
     "beam.length_bonus": Range(-1.0, 4.0, 0.5),
+    "length_bonus": Range(-1.0, 4.0, 0.5),
 }
 Weights = dict[str, float]
 Errors = tuple[int, int]  # of words (or phones), then of characters

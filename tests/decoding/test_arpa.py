@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechkit.decoding.arpa import format_arpa, read_arpa
+from speechkit.decoding.arpa import format_arpa, read_arpa, read_order
 from speechkit.decoding.kneser_ney import train_kneser_ney
 from speechkit.errors import UserError
 
@@ -167,3 +167,18 @@ def test_other_broken_files_are_told(tmp_path: Path) -> None:
     path.write_text("\\data\\\nngram 1=1\n\\1-grams:\n0 </s>\n\\end\\\n")
     with pytest.raises(UserError, match="no unigram <s>"):
         read_arpa(path)
+
+
+def test_the_order_stands_in_the_head(arpa: Path, tmp_path: Path) -> None:
+    """Read alone: what comes behind it may be missing, or cut off."""
+    cut, packed = tmp_path / "cut.arpa", tmp_path / "packed"
+    cut.write_text(TEXT[: TEXT.index("-1.5")])
+    packed.write_bytes(gzip.compress(TEXT.encode()))
+    assert [read_order(path) for path in (arpa, cut, packed)] == [3, 3, 3]
+    with pytest.raises(UserError, match=r"cut\.arpa:7:1: the file ends here"):
+        read_arpa(cut)
+    with pytest.raises(UserError, match="nowhere cannot be read"):
+        read_order(tmp_path / "nowhere")
+    cut.write_text(TEXT.replace("ngram 2", "ngram 3"))
+    with pytest.raises(UserError, match=r"cut\.arpa:4:1: 'ngram 3=4'; expected ngram 2=COUNT"):
+        read_order(cut)

@@ -1,6 +1,8 @@
 """N-gram models beside a search: every score against the model's own, sentence by sentence."""
 
+import hashlib
 import math
+import re
 from itertools import product
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import ctc_loss
 
+from speechkit.data import SentencePieceTokenizer
 from speechkit.decoding import (
     CTCBeam,
     Hypothesis,
@@ -21,6 +24,7 @@ from speechkit.decoding import (
 )
 from speechkit.decoding.arpa import format_arpa
 from speechkit.decoding.kneser_ney import train_kneser_ney
+from speechkit.decoding.spelling import check_spelling
 from speechkit.errors import UserError
 from speechkit.ops.search_state import select_beams
 
@@ -215,3 +219,77 @@ def test_rescoring_orders_by_the_sum() -> None:
     assert rescore([], [], gamma=1.0) == []
     with pytest.raises(ValueError):
         rescore(n_best, lm[:2], gamma=0.5)
+
+
+def test_a_file_is_told_by_its_name_order_and_sum(folder: Path, tmp_path: Path) -> None:
+    """Before it is read, and as it was then."""
+    for make, name in ((NGramScorer, "letters2"), (WordNGramScorer, "words3")):
+        path = tmp_path / f"{name}.arpa"
+        path.write_bytes((folder / name).read_bytes())
+        total = hashlib.sha256(path.read_bytes()).hexdigest()
+        early, late = make(str(path), CHARACTERS), make(str(path), CHARACTERS)
+        expected = f"{make.__name__} of {name}.arpa, order {name[-1]}, sha256 {total[:12]}"
+        assert early.describe() == expected
+        late.start(1)
+        path.write_text("another file by now")
+        assert [early.describe(), late.describe()] == [expected, expected]
+
+
+@pytest.mark.parametrize("make", [NGramScorer, WordNGramScorer])
+def test_a_file_that_is_not_there_is_told_with_its_key(make: type, tmp_path: Path) -> None:
+    for use in (lambda scorer: scorer.start(1), lambda scorer: scorer.describe()):
+        with pytest.raises(UserError, match=r"none cannot be read.*--search\.lm\.arpa_file PATH") as told:
+            use(make(str(tmp_path / "none"), CHARACTERS))
+        assert told.value.key == "search.lm.arpa_file"
+
+
+@pytest.mark.parametrize("by_bytes", [False, True])
+def test_words_in_another_case_than_the_tokenizers_are_refused(folder: Path, by_bytes: bool) -> None:
+    """Also where byte tokens could write them."""
+    small, capitals = Tokens("a", "n", "t", "e", " "), Tokens(" A", "N", "T", " N", "E", "É")
+    for tokens in (small, capitals) if by_bytes else ():
+        tokens.symbols += [f"<0x{byte:02X}>" for byte in range(256)]
+        tokens.spellings += [bytes([byte]) for byte in range(256)]
+    assert WordNGramScorer(f"{folder}/words2", small).start(1)
+    told = r"spell 0 of the 7 words of .*words2, and not '(\w+)'; expected words such as '(\w+)'; .* case"
+    with pytest.raises(UserError, match=told) as error:
+        WordNGramScorer(f"{folder}/words2", capitals).start(1)
+    strange, familiar = re.search(told, str(error.value)).groups()
+    assert (strange.upper(), error.value.key) == (familiar, "search.lm.arpa_file")
+    told = r"5 of 6 words of .* are no tokens, such as '\w'; .*, such as '[A-Z]'; .* case"
+    with pytest.raises(UserError, match=told):
+        NGramScorer(f"{folder}/letters2", Tokens(*ALPHABET.upper())).start(1)
+
+
+def test_words_of_other_texts_are_refused(folder: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"spell 0 of the 7 words .* expected words spelled by 'x', 'y', \.\.\."
+    ):
+        WordNGramScorer(f"{folder}/words2", Tokens("x", "y")).start(1)
+
+
+def test_one_word_in_a_hundred_is_enough() -> None:
+    words = [f"w{number}" for number in range(1000)]
+    spelled = [f" w{number}" for number in range(9)]
+    others = [f" x{number}" for number in range(20)]
+    check_spelling(words, Tokens(*spelled, " w9", *others), "f")
+    with pytest.raises(UserError, match="spell 9 of the 1000 words of f, and not 'w9'"):
+        check_spelling(words, Tokens(*spelled, *others), "f")
+
+
+def test_of_few_whole_words_half_are_enough() -> None:
+    """A tokenizer of three words beside a large model."""
+    words = [f"w{number}" for number in range(1000)]
+    check_spelling(words, Tokens(" w1", " w2", " x"), "f")
+    with pytest.raises(UserError, match="spell 1 of the 1000 words"):
+        check_spelling(words, Tokens(" w1", " y", " x"), "f")
+    check_spelling([], Tokens(" x"), "f")
+
+
+def test_sentence_pieces_bytes_do_not_count(tmp_path: Path) -> None:
+    """Of the real tokenizer: it writes small letters by bytes alone."""
+    tokenizer = SentencePieceTokenizer(264, "bpe")
+    tokenizer.prepare(["AN ANT", "A TAN", "A NET"], tmp_path)
+    check_spelling(["ANT", "TEN"], tokenizer, "f")
+    with pytest.raises(UserError, match="and not 'ant'; expected words such as 'ANT'"):
+        check_spelling(["ant", "ten"], tokenizer, "f")

@@ -12,7 +12,7 @@ from speechkit.errors import UserError
 from speechkit.losses import ctc_loss, seq2seq_loss
 from speechkit.metrics import TextNormalizer
 from speechkit.models import RecurrentDecoder, TransformerDecoder
-from speechkit.report import read_json
+from speechkit.report import read_json, write_records
 from speechkit.tasks import Recognizer
 from speechkit.tasks.targets import ready_tokenizer
 from speechkit.training import Stage
@@ -189,3 +189,34 @@ def test_a_search_takes_its_own_kind_of_beam() -> None:
         JointSearch(CTCBeam())  # type: ignore[arg-type]
     with pytest.raises(UserError, match="the beam is a AttentionBeam; expected CTCBeam"):
         CTCSearch(AttentionBeam())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stage", [Stage.TEST, Stage.VALID])
+def test_a_record_of_the_test_lists_all_results(stage: Stage, tmp_path: Path) -> None:
+    """And a loaded model gives the same; of the utterance without frames there is one."""
+    batch = make_batch([40, 3, 23], ["ab b", "a", "aa"])
+    search = CTCSearch(CTCBeam(beam_size=6, n_best=4))
+    brain = make_brain(tmp_path, modules=make_modules("ctc"), search=search, valid_search=search)
+    predictions = brain.compute_forward(batch, stage)
+    records = brain.compute_records(predictions, batch, stage)
+    if stage is Stage.VALID:
+        assert not any("n_best" in record for record in records)
+        return
+    write_records(tmp_path / "test.jsonl", records, "asr")
+    assert "n_best" not in records[1]
+    log_probs = predictions.log_probs
+    assert log_probs is not None
+    model = Recognizer(brain.modules, brain.tokenizer, RATE, search)
+    for row in (0, 2):
+        n_frames = predictions.lengths[row : row + 1]
+        (found,) = CTCBeam(beam_size=6, n_best=4)(log_probs[row : row + 1, : int(n_frames)], n_frames)
+        expected = [(brain.tokenizer.decode(each.tokens), each.score) for each in found]
+        listed = records[row]["n_best"]
+        assert len(listed) == 4
+        assert listed[0]["hypothesis"] == records[row]["hypothesis"]
+        assert [each["hypothesis"] for each in listed] == [text for text, _ in expected]
+        assert [each["score"] for each in listed] == pytest.approx([score for _, score in expected], rel=1e-5)
+        said = model.predict_n_best(batch.waveforms[row, : batch.lengths[row]], RATE)
+        assert [text for text, _ in said] == [text for text, _ in expected]
+        assert [score for _, score in said] == pytest.approx([score for _, score in expected], rel=1e-5)
+        assert model.predict(batch.waveforms[row, : batch.lengths[row]], RATE) == said[0]

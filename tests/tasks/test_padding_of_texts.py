@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from speechkit import decoding, features, models, nnet
 from speechkit.data import Batch, CharacterTokenizer
-from speechkit.decoding import AttentionBeam, CTCBeam, CTCSearch, GreedySearch, JointSearch
+from speechkit.decoding import AttentionBeam, CTCBeam, CTCSearch, GreedySearch, JointSearch, RescoredSearch
 from speechkit.ops.search_state import State
 from speechkit.tasks import ASR
 from speechkit.tasks.listening import find_texts
@@ -95,13 +95,17 @@ SEARCHES: dict[str, Callable[[], decoding.Search]] = {
     "joint": lambda: JointSearch(AttentionBeam(3, n_best=2, end_threshold=1.5), 0.4),
     "joint + LM": lambda: JointSearch(AttentionBeam(3, n_best=2), 0.3, make_lm("Transformer"), 0.3),
     "CTC prefixes": lambda: JointSearch(AttentionBeam(3, n_best=2), 1.0, make_lm("recurrent"), 0.2),
+    "CTC rescored": lambda: RescoredSearch(CTCSearch(CTCBeam(3, n_best=3)), make_lm("Transformer"), 0.3, 0.5),
+    "joint rescored": lambda: RescoredSearch(
+        JointSearch(AttentionBeam(3, n_best=3)), make_lm("recurrent"), 0.3
+    ),
 }
 
 
 def searches_of(decoder: str) -> list[str]:
     """Those that a model with CTC and this decoder can be searched by."""
     if decoder == "none":
-        return ["greedy", "CTC", "CTC + LM", "CTC prefixes"]
+        return ["greedy", "CTC", "CTC + LM", "CTC prefixes", "CTC rescored"]
     is_recurrent = not decoder.startswith("Transformer")
     others = [name for name in SEARCHES if not name.startswith("CTC") and name != "greedy"]
     return [name for name in others if is_recurrent or "coverage" not in name]

@@ -121,7 +121,7 @@ def test_a_search_with_it_finds_what_all_texts_rescored_have_best(run: Path) -> 
     best = report.read_json(run / "report.json", "report")["best_epoch"]
     weights = run / "checkpoints" / f"epoch-{best:04d}" / "modules.safetensors"
     total = hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert f"TrainedLM of weights {total[:12]} {WEIGHT}" in search.describe()
+    assert f"TrainedLM of {run.parent.name}/run, weights {total[:12]} {WEIGHT}" in search.describe()
     without = rescore(listed, spoken, gamma=0.0, length_bonus=BONUS)
     assert [each.tokens for each in without] != [each.tokens for each in expected], "it has a say"
 

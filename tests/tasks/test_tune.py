@@ -6,12 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.decoding import AttentionBeam, GreedySearch, JointSearch
+from speechkit.data import CharacterTokenizer
+from speechkit.decoding import (
+    AttentionBeam,
+    CTCBeam,
+    CTCSearch,
+    GreedySearch,
+    JointSearch,
+    RescoredSearch,
+    WordNGramScorer,
+)
 from speechkit.errors import UserError
 from speechkit.tasks.tune import RANGES, climb, find_weights, get_weights, read_tuned, set_weights, tune_run
 
 from .test_asr import make_brain
 from .test_asr_attention import make_modules
+
+FEW = WordNGramScorer("few.arpa", CharacterTokenizer("ab "))  # never read
 
 
 @given(st.floats(0, 1), st.floats(0, 2), st.floats(0, 1), st.floats(0, 2))
@@ -55,6 +66,17 @@ def test_weights_are_put_where_their_names_say(tmp_path: Path) -> None:
         "beam.length_bonus"
     ]
     assert find_weights(make_brain(tmp_path, modules=make_modules("ctc"), search=GreedySearch())) == []
+
+
+def test_of_a_rescored_search_its_own_weights_are_tuned(tmp_path: Path) -> None:
+    inner = CTCSearch(CTCBeam(n_best=2, length_bonus=0.5), FEW, 0.3)
+    search = RescoredSearch(inner, FEW, lm_weight=0.6)
+    brain = make_brain(tmp_path, modules=make_modules("ctc"), search=search)
+    names = find_weights(brain)
+    assert get_weights(search, names) == {"lm_weight": 0.6, "length_bonus": 0.0}
+    set_weights(search, {"lm_weight": 0.9, "length_bonus": -0.5})
+    assert (search.lm_weight, search.length_bonus, inner.lm_weight) == (0.9, -0.5, 0.3)
+    assert {*names, *inner.weights} <= set(RANGES)
 
 
 def test_what_was_never_tuned_is_told(tmp_path: Path) -> None:

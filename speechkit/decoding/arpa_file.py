@@ -1,0 +1,46 @@
+"""The ARPA file of a search: read when it is asked for, told from others in a report."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from speechkit.decoding.arpa import read_arpa, read_order
+from speechkit.decoding.ngram import NGramModel
+from speechkit.errors import UserError
+
+KEY = "search.lm.arpa_file"
+
+
+class ArpaFile:
+    """A file that a YAML names; its errors say by which key, and how another file is given."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._told = ""
+
+    def read(self) -> NGramModel:
+        """The model, which the caller keeps."""
+        self.describe()  # of the file as it is now: a report that is written later tells what was read
+        with _key_named():
+            return read_arpa(self.path)
+
+    def describe(self) -> str:
+        """The file's name, its model's order, and the begin of its sha256; found once, then kept."""
+        if not self._told:
+            with _key_named():
+                order = read_order(self.path)
+            with open(self.path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            self._told = f"{Path(self.path).name}, order {order}, sha256 {digest[:12]}"
+        return self._told
+
+
+@contextmanager
+def _key_named() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        error.key = KEY
+        error.do = error.do or f"give another file: --{KEY} PATH"
+        raise
