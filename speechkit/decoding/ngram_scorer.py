@@ -23,6 +23,12 @@ class Symbols(Protocol):
     """Names of the tokens 1, 2, ..., as tokenizers have them."""
 
     @property
+    def n_tokens(self) -> int: ...
+
+    @property
+    def is_ready(self) -> bool: ...  # whether it has its tokens: pieces are learned
+
+    @property
     def symbols(self) -> list[str]: ...
 
 
@@ -67,10 +73,14 @@ class NGramScorer:
 
     def start(self, n_rows: int) -> State:
         """The state before the first step."""
+        if not self.tokenizer.is_ready:
+            return self._file.start_blindly()
         return State(None, torch.full((n_rows, self.model.order - 1), NOTHING))
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Log-probabilities (N, V) in float32 of what follows the tokens (N,), and the next state."""
+        if state.moving is None:
+            return torch.zeros(len(tokens), self.tokenizer.n_tokens, device=tokens.device), state
         last = torch.cat([state.moving, tokens.cpu()[:, None]], 1)[:, 1:]
         model, names = self.model, self._names
         if len(self._rows) * len(names) > MAX_CELLS:

@@ -16,6 +16,12 @@ class Spellings(Protocol):
     """The names of the tokens 1, 2, ..., and what they write, in UTF-8, as tokenizers tell them."""
 
     @property
+    def n_tokens(self) -> int: ...
+
+    @property
+    def is_ready(self) -> bool: ...  # whether it has its tokens: pieces are learned
+
+    @property
     def symbols(self) -> list[str]: ...
 
     @property

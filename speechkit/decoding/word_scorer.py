@@ -65,11 +65,15 @@ class WordNGramScorer:
 
     def start(self, n_rows: int) -> State:
         """The state before the first step."""
+        if not self.tokenizer.is_ready:
+            return self._file.start_blindly()
         words = torch.full((n_rows, self.model.order - 1), NOTHING)
         return State(None, InWord(torch.full((n_rows,), ROOT), words))
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Scores (N, V) in float32 of what follows the tokens (N,), and the next state."""
+        if state.moving is None:
+            return torch.zeros(len(tokens), self.tokenizer.n_tokens, device=tokens.device), state
         tree = self._ready()
         before: InWord = state.moving
         rows = [

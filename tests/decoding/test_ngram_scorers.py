@@ -15,6 +15,8 @@ from torch.nn.functional import ctc_loss
 from speechkit.data import SentencePieceTokenizer
 from speechkit.decoding import (
     CTCBeam,
+    CTCSearch,
+    Heard,
     Hypothesis,
     NGramScorer,
     Scorer,
@@ -35,9 +37,12 @@ ALPHABET = "ant eé"
 class Tokens:
     """As a tokenizer: token 1 is the first symbol."""
 
+    is_ready = True
+
     def __init__(self, *symbols: str | bytes) -> None:
         self.spellings = [each if isinstance(each, bytes) else each.encode() for each in symbols]
         self.symbols = [spelling.decode(errors="replace") for spelling in self.spellings]
+        self.n_tokens = len(symbols) + 1
 
     def encode(self, text: str) -> list[int]:
         """Into any pieces, the longest first."""
@@ -293,3 +298,22 @@ def test_sentence_pieces_bytes_do_not_count(tmp_path: Path) -> None:
     check_spelling(["ANT", "TEN"], tokenizer, "f")
     with pytest.raises(UserError, match="and not 'ant'; expected words such as 'ANT'"):
         check_spelling(["ant", "ten"], tokenizer, "f")
+
+
+@pytest.mark.parametrize("make", [NGramScorer, WordNGramScorer])
+def test_before_pieces_are_learned_all_are_as_good(make: type, tmp_path: Path) -> None:
+    """In a dry run, whose validation may search by them: what is found is what CTC finds alone."""
+    tokenizer = SentencePieceTokenizer(7, byte_fallback=False)
+    with pytest.raises(UserError, match="none cannot be read"):
+        make(str(tmp_path / "none"), tokenizer).start(1)
+    (tmp_path / "words").write_text("".join(format_arpa(train_kneser_ney([["ab"], ["ba"]], 2))))
+    search = CTCSearch(CTCBeam(4, n_best=4), scorer := make(str(tmp_path / "words"), tokenizer), 0.7)
+    heard = Heard(torch.randn(2, 5, 7).log_softmax(-1), torch.tensor([5, 3]), None)
+    assert search(heard) == CTCSearch(search.beam)(heard)
+    tokenizer.prepare(["ab b", "aa", "bab"], tmp_path)
+    (tmp_path / "pieces").write_text("".join(format_arpa(train_kneser_ney([tokenizer.symbols], 2))))
+    if make is NGramScorer:
+        scorer = make(str(tmp_path / "pieces"), tokenizer)
+    log_probs, _ = scorer.step(torch.tensor([0]), scorer.start(1))
+    assert log_probs.shape == (1, 7)
+    assert len(log_probs.unique()) > 1
