@@ -37,7 +37,7 @@ class ArpaFile:
         return self._told
 
     def start_blindly(self) -> State:
-        """A state for the dry run of a tokenizer without tokens yet, which are all as good; the file is there."""
+        """A state for the dry run of a tokenizer without tokens yet, all as good; the file must be there."""
         self.describe()
         return State(None, None)
 
