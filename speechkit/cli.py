@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from typing import Any
 
 from speechkit import config
 from speechkit.errors import UserError, UserErrors, explain_system_error, report_and_exit
+
+TUNED = "search by the weights that `speechkit tune` has found, but for those given"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,7 +63,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("run_folder", metavar="RUN")
     evaluate.add_argument("--name", help="of the evaluation; by default that of the data folder")
-    evaluate.add_argument("--tuned", action="store_true", help="with the weights that `tune` has found")
+    evaluate.add_argument("--tuned", action="store_true", help=TUNED)
     evaluate.add_argument("--recipe", metavar="FOLDER", help="of the train.py to use, if not the run's own")
     evaluate.add_argument("--trust-config", action="store_true", help="allow names off the allow-list")
     evaluate.set_defaults(run=_evaluate, takes_overrides=True)
@@ -119,6 +122,7 @@ def _make_parser() -> argparse.ArgumentParser:
     transcribe.add_argument(
         "--batch_size", type=_positive, default=4, metavar="N", help="windows decoded together (4)"
     )
+    transcribe.add_argument("--tuned", action="store_true", help=TUNED)
     transcribe.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (cpu)")
     transcribe.add_argument("--recipe", metavar="FOLDER", help="of the recipe, if its own classes are used")
     transcribe.set_defaults(run=_transcribe, takes_overrides=True)
@@ -236,12 +240,10 @@ def _folds(options: argparse.Namespace, rest: list[str]) -> int:
 
 def _evaluate(options: argparse.Namespace, rest: list[str]) -> int:
     from speechkit import report
-    from speechkit.tasks import evaluate_run, read_tuned
+    from speechkit.tasks import evaluate_run
 
-    overrides = [*(read_tuned(options.run_folder) if options.tuned else []), *rest]
-    page = evaluate_run(
-        options.run_folder, overrides, name=options.name, recipe=options.recipe, trust=options.trust_config
-    )
+    chosen = {"name": options.name, "recipe": options.recipe, "tuned": options.tuned}
+    page = evaluate_run(options.run_folder, rest, trust=options.trust_config, **chosen)
     print(report.summarize(page.parent))
     print(f"report: {page}")
     return 0
@@ -256,8 +258,10 @@ def _tune(options: argparse.Namespace, rest: list[str]) -> int:
         print("{:8d} {:14d}  ".format(*trial.errors) + _list_weights(trial.weights), flush=True)
 
     tuned = tune_run(options.run_folder, rest, recipe=options.recipe, trust=options.trust_config, tell=tell)
-    print(f"best of {len(tuned['trials'])} on the validation set: {_list_weights(tuned['best'])}")
-    print(f"speechkit evaluate {options.run_folder} --tuned")
+    left_out = ", ".join(f"{count} {reason}" for reason, count in tuned["skipped"].items())
+    print(f"validation set: {tuned['n_utterances']} utterances; left out: {left_out or 'none'}")
+    print(f"best of {len(tuned['trials'])}: {_list_weights(tuned['best'])}")
+    print(shlex.join(["speechkit", "evaluate", options.run_folder, "--tuned", *rest]))
     return 0
 
 
@@ -289,7 +293,8 @@ def _transcribe(options: argparse.Namespace, overrides: list[str]) -> int:
     outputs = _name_transcripts(options)
     plan = WindowPlan(options.window_seconds, options.overlap_seconds, options.at_pauses)
     plan.check()
-    model = load(options.run_folder, recipe=options.recipe, device=options.device, overrides=overrides)
+    chosen = {"recipe": options.recipe, "device": options.device, "tuned": options.tuned}
+    model = load(options.run_folder, overrides=overrides, **chosen)
     if not isinstance(model, Recognizer):
         raise UserError(f"{options.run_folder} is a {type(model).__name__}", expected="a run of recognition")
     n_failed = 0

@@ -67,6 +67,20 @@ class Document:
                 return None
         return node
 
+    def is_overridden(self, key: str) -> bool:
+        """Whether the value at a dotted key comes from the command line."""
+        node = self.find(key)
+        return node is not None and node.place.file == COMMAND_LINE
+
+    def keys_of(self, value: Any, within: str) -> list[str]:
+        """The dotted keys, at or below the top-level key `within`, where such a plain value stands."""
+        nodes = walk(self.root.entries[within]) if within in self.root.entries else ()
+        return [
+            node.key
+            for node in nodes
+            if isinstance(node, Scalar) and type(node.value) is type(value) and node.value == value
+        ]
+
     def resolved(self) -> dict[str, Any]:
         """The tree of plain values; a call is `{"!new:speechkit.nnet.Linear": arguments}`."""
         done: dict[int, Any] = {}

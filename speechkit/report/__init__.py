@@ -2,6 +2,7 @@
 
 from speechkit.report.alignments import pack_alignment, write_alignments
 from speechkit.report.clips import write_clip, write_clips
+from speechkit.report.comparison import compare_errors, find_evaluation
 from speechkit.report.folds import write_folds
 from speechkit.report.formats import (
     read_events,
@@ -26,6 +27,8 @@ __all__ = [
     "SCHEMA",
     "Run",
     "choose_worst",
+    "compare_errors",
+    "find_evaluation",
     "pack_alignment",
     "write_alignments",
     "read_events",

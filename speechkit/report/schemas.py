@@ -29,6 +29,10 @@ _EVALUATION = {
     "device": str,
     "started": (str, NUMBER),
     "overrides": dict,
+    "tuned?": {
+        "weights": MapOf(NUMBER),
+        "valid": {"n_utterances": COUNT, "ids_sha256": str, "commit": _COMMIT},
+    },
 }
 # The numbers of each kernel of a layer of spectro-temporal filters; null: not finite.
 _STRF = {name: [(NUMBER, None)] for name in ("direction", "modulation", "width_f", "width_t")}
@@ -184,6 +188,15 @@ FORMATS: dict[str, Any] = {
 FORMATS["tuning"] = {
     "schema": SCHEMA,
     "subset": str,
+    "checkpoint": str,
+    "weights_sha256": str,
+    "search_class": str,
+    "search": str,  # as it was before
+    "overrides": dict,
+    "commit": _COMMIT,
+    "n_utterances": COUNT,
+    "ids_sha256": str,
+    "skipped": MapOf(COUNT),
     "n_words": COUNT,
     "best": MapOf(NUMBER),
     "trials": [{"weights": MapOf(NUMBER), "errors": COUNT, "character_errors": COUNT}],

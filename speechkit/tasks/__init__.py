@@ -9,7 +9,8 @@ from speechkit.tasks.language_modeling import LanguageModel, LanguageModeling
 from speechkit.tasks.load import classify_file, load
 from speechkit.tasks.recognizer import Recognizer, Transcription
 from speechkit.tasks.trained_lm import TrainedLM
-from speechkit.tasks.tune import read_tuned, tune_run
+from speechkit.tasks.tune import tune_run
+from speechkit.tasks.tuned import read_tuned
 from speechkit.tasks.windows import WindowPlan
 
 __all__ = [

@@ -7,17 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from speechkit import config, report
 from speechkit.errors import UserError, UserErrors
 from speechkit.tasks.assembly import build_brain, finder, placed
+from speechkit.tasks.changes import find_serving_keys, refuse_other_changes
 from speechkit.tasks.dry_run import dry_run
 from speechkit.tasks.initialize import load_matching
 from speechkit.tasks.ownership import is_own
 from speechkit.tasks.recipe import import_brain, prepare
 from speechkit.tasks.results import evaluate_subsets
 from speechkit.tasks.run_folder import find_commit, find_versions, recipe_sums
+from speechkit.tasks.tuned import read_tuned
 from speechkit.tasks.weights import EXPECTED, read_best, weights_sha256
 from speechkit.training import Brain, Checkpoint
 from speechkit.training.bar import say
@@ -56,18 +58,23 @@ def evaluate_run(
     name: str | None = None,
     recipe: str | Path | None = None,
     trust: bool = False,
+    tuned: bool | str | Path = False,
 ) -> Path:
     """Evaluate a run's best weights into `<run>/evaluations/<name>/`, a folder that reads like a run's own.
 
     Nothing else in the run's folder is written; the run may be training meanwhile.
 
-    overrides: `["--data_folder", "elsewhere"]`; keys of the data and the device, none of the model.
+    overrides: `["--data_folder", "elsewhere"]`; keys of the data, the device and the search, none of the
+        model.
     name: by default that of the data folder, with a number where there is one already.
     recipe: the folder of the train.py to evaluate by, if it is not to be the one that the run recorded.
+    tuned: search by the weights that `tune_run` has found, but for those that overrides set; or the file
+        that it wrote, if not the run's `tuning.json`.
 
     Returns the path of `report.html`.
     """
     evaluation = _read(Path(run), overrides, recipe, trust)
+    tuning = read_tuned(evaluation.run, tuned) if tuned else None
     brain_class = import_brain(evaluation.train_file, evaluation.schema)
     _refuse_changes_of_the_model(evaluation, brain_class)
     with _made_folder(evaluation.run / FOLDER, name, _default_name(evaluation)) as folder:
@@ -76,32 +83,47 @@ def evaluate_run(
             built, brain = build_brain(brain_class, evaluation.train_file, evaluation.document, trust=trust)
             checkpoint = _load_best(brain, evaluation.run)
             brain.load_run(evaluation.run)
+            used = {"tuned": tuning.use(brain, checkpoint, evaluation.document)} if tuning else {}
             dry_run(brain, finder(built))
             if evaluation.prepares:
                 prepare(evaluation.train_file, built.values, evaluation.schema)
-            _describe(evaluation, brain, checkpoint)
+            _describe(evaluation, brain, checkpoint, used)
             evaluate_subsets(brain)
         return report.write_report(folder)
 
 
+class Opened(NamedTuple):
+    """A run's Brain with its best weights, and where these come from."""
+
+    brain: Brain
+    evaluation: Evaluation
+    checkpoint: Checkpoint
+
+
 def open_run(
-    run: str | Path, overrides: Sequence[str] = (), *, recipe: str | Path | None = None, trust: bool = False
-) -> Brain:
+    run: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    recipe: str | Path | None = None,
+    trust: bool = False,
+    keys: Sequence[str] = (),
+) -> Opened:
     """The Brain of a run with its best weights and its tokenizer, to be used further; nothing is written.
 
     overrides: as those of `evaluate_run`.
+    keys: what they may change at most, if less.
     """
     evaluation = _read(Path(run), overrides, recipe, trust)
     brain_class = import_brain(evaluation.train_file, evaluation.schema)
-    _refuse_changes_of_the_model(evaluation, brain_class)
+    _refuse_changes_of_the_model(evaluation, brain_class, keys)
     recorded = evaluation.document.resolved()["output_folder"]
     evaluation.document.move_paths(recorded, str(run))
     with placed(evaluation.document):
         built, brain = build_brain(brain_class, evaluation.train_file, evaluation.document, trust=trust)
-        _load_best(brain, evaluation.run)
+        checkpoint = _load_best(brain, evaluation.run)
         brain.load_run(evaluation.run)
         dry_run(brain, finder(built))
-    return brain
+    return Opened(brain, evaluation, checkpoint)
 
 
 def _read(run: Path, overrides: Sequence[str], recipe: str | Path | None, trust: bool) -> Evaluation:
@@ -165,15 +187,17 @@ def _changes(description: dict[str, Any], train_file: Path) -> dict[str, bool | 
     }
 
 
-def _refuse_changes_of_the_model(evaluation: Evaluation, brain_class: type[Brain]) -> None:
-    of_prepare = {*evaluation.schema.prepare_keys} - {*getattr(brain_class, "inference_keys", ())}
-    allowed = {*PATH_KEYS, *BRAIN_KEYS, *getattr(brain_class, "decoding_keys", ())} | of_prepare
-    for key in sorted(evaluation.changed_keys - allowed):
-        raise UserError(
-            "the model, and how it was trained, stay as they are",
-            expected=f"changes of {', '.join(sorted(allowed))} alone",
-            key=key,
-        )
+def _refuse_changes_of_the_model(
+    evaluation: Evaluation, brain_class: type[Brain], keys: Sequence[str] = ()
+) -> None:
+    schema, decoding = evaluation.schema, getattr(brain_class, "decoding_keys", ())
+    of_prepare = {*schema.prepare_keys} - {*getattr(brain_class, "inference_keys", ())}
+    allowed = {*keys} or {*PATH_KEYS, *BRAIN_KEYS, *decoding} | of_prepare
+    # A Brain that takes any key may read each of them.
+    read = evaluation.document.keys() if schema.open_ended else schema.names
+    allowed |= find_serving_keys(evaluation.document, decoding, read)
+    found = "the model, and how it was trained, stay as they are"
+    refuse_other_changes(evaluation.document, allowed, found)
 
 
 def _move_paths(evaluation: Evaluation, folder: Path) -> None:
@@ -212,10 +236,11 @@ def _load_best(brain: Brain, run: Path) -> Checkpoint:
     if misfits:
         do = "evaluate by the recipe that it was trained by"
         raise UserError(f"{checkpoint.folder} holds another model: {'; '.join(misfits[:5])}", do=do)
+    brain.progress.epoch = checkpoint.weights_epoch  # a loss may be weighted by epochs
     return checkpoint
 
 
-def _describe(evaluation: Evaluation, brain: Brain, checkpoint: Checkpoint) -> None:
+def _describe(evaluation: Evaluation, brain: Brain, checkpoint: Checkpoint, used: dict[str, Any]) -> None:
     """Write what makes the folder read like a run's: the training as it stands now, and what is new here."""
     folder, run = brain.output_folder, evaluation.run
     report.write_atomic(folder / "hparams.yaml", evaluation.document.dump().encode())
@@ -232,6 +257,7 @@ def _describe(evaluation: Evaluation, brain: Brain, checkpoint: Checkpoint) -> N
         "device": str(brain.device),
         "started": time.time(),
         "overrides": evaluation.document.overrides,
+        **used,
     }
     report.write_json(folder / "run.json", evaluation.description | {"evaluation": about}, "run")
 

@@ -11,10 +11,12 @@ from torch import nn
 from speechkit import config, report
 from speechkit.errors import UserError
 from speechkit.tasks.asr import ASR
+from speechkit.tasks.changes import find_serving_keys, refuse_other_changes
 from speechkit.tasks.classification import Classification, Classifier, Prediction
 from speechkit.tasks.language_modeling import LanguageModel, LanguageModeling
 from speechkit.tasks.recipe import importing_only
 from speechkit.tasks.recognizer import Recognizer
+from speechkit.tasks.tuned import read_tuned
 from speechkit.training import CheckpointFolder, choose_device, load_weights
 
 PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[..., Classifier | Recognizer | LanguageModel]]] = {
@@ -31,6 +33,8 @@ def load(
     recipe: str | Path | None = None,
     device: str = "cpu",
     overrides: Sequence[str] = (),
+    *,
+    tuned: bool | str | Path = False,
 ) -> Any:
     """The model of a run, with the weights of its best epoch: a Classifier, Recognizer or LanguageModel.
 
@@ -38,6 +42,8 @@ def load(
 
     recipe: folder of the recipe, needed when `modules` use classes of its own files (they are imported).
     overrides: changes of how it is used, `["--search.lm_weight", "0.5"]`; none of the model.
+    tuned: search by the weights that `tune_run` has found, but for those that overrides set; or the file
+        that it wrote, if not the run's `tuning.json`.
     """
     run = Path(run)
     if not (run / "hparams.yaml").is_file():
@@ -49,13 +55,11 @@ def load(
         raise UserError(
             f"{run} is of the task {description['task']!r}", expected=f"one of {sorted(PREDICTORS)}"
         )
+    tuning = read_tuned(run, tuned) if tuned else None
     keys, make = PREDICTORS[description["task"]]
     document = config.read(run / "hparams.yaml", overrides)
-    for key in document.overrides:
-        if key.split(".")[0] not in DECODING_KEYS:
-            raise UserError(
-                "the model stays as it is", expected=f"changes of {', '.join(DECODING_KEYS)}", key=key
-            )
+    allowed = {*DECODING_KEYS} | find_serving_keys(document, DECODING_KEYS, keys)
+    refuse_other_changes(document, allowed, "the model stays as it is")
     only = [key for key in keys if key in document.resolved()]
     try:
         with importing_only():
@@ -77,6 +81,8 @@ def load(
     if checkpoint is None:
         raise UserError(f"{run} holds no whole checkpoint", do="train it first")
     load_weights(modules, checkpoint)
+    if tuning is not None:
+        tuning.use(predictor, checkpoint, document)
     return predictor
 
 

@@ -25,7 +25,7 @@ LENGTHS = ("n_epochs", "n_steps")
 RUN_FILES = (
     "hparams.yaml", "run.json", "log.jsonl", "log.csv", "events.jsonl", "model.json", "filters.json",
     "decoding.json", "report.json", "report.html", "checkpoints", "predictions", "clips",
-    "alignments", "evaluations", "tokenizer.model", "lexicon.txt", "tuning.json",
+    "alignments", "evaluations", "tokenizer.model", "lexicon.txt", "tuning.json", "tunings",
 )  # fmt: skip
 
 

@@ -1,22 +1,31 @@
 """The weights of a trained recogniser's search, chosen on the validation set: never on a test set."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
+from torch import Tensor
 
-from speechkit import report
-from speechkit.data import Batch
+from speechkit import config, report
 from speechkit.errors import UserError
 from speechkit.metrics.error_rate import ERRORS
 from speechkit.tasks.asr import ASR
-from speechkit.tasks.evaluate import open_run
-from speechkit.training import Brain, Stage
+from speechkit.tasks.evaluate import Opened, open_run
+from speechkit.tasks.listening import find_texts
+from speechkit.tasks.run_folder import find_commit
+from speechkit.tasks.scoring import describe_texts
+from speechkit.tasks.targets import ready_tokenizer
+from speechkit.tasks.tuned import FILE_NAME, Weights, find_weights, get_weights, set_weights, sum_ids
+from speechkit.tasks.weights import weights_sha256
+from speechkit.training import Stage
+from speechkit.training.bar import say
+from speechkit.training.evaluation import News
+from speechkit.training.execution import autocast, determinism
+from speechkit.training.parallel import without_gradients
 
-FILE_NAME = "tuning.json"
-KEYS = (*ASR.decoding_keys, "device")
+KEYS = (*ASR.decoding_keys, "device", "eval_precision", "deterministic")
+# B utterances, T frames, W width, V tokens with the blank
 
 
 class Range(NamedTuple):
@@ -33,8 +42,8 @@ RANGES = {
     "beam.length_bonus": Range(-1.0, 4.0, 0.5),
     "length_bonus": Range(-1.0, 4.0, 0.5),
 }
-Weights = dict[str, float]
 Errors = tuple[int, int]  # of words (or phones), then of characters
+Records = list[dict[str, Any]]
 
 
 class Trial(NamedTuple):
@@ -44,50 +53,62 @@ class Trial(NamedTuple):
     errors: Errors
 
 
+class Encoded(NamedTuple):
+    """A batch as far as no search changes it, in the precision that the model gives."""
+
+    ids: list[str]
+    texts: list[str]
+    frames: Tensor  # (B, T, W)
+    lengths: Tensor  # (B,)
+    log_probs: Tensor | None  # CTC's (B, T, V)
+
+
 def tune_run(
     run: str | Path,
     overrides: Sequence[str] = (),
     *,
     recipe: str | Path | None = None,
     trust: bool = False,
+    file: str | Path | None = None,
     tell: Callable[[Trial], None] = lambda trial: None,
 ) -> dict[str, Any]:
     """Try weights of a run's `search` on its validation set; returns and writes `<run>/tuning.json`.
 
     From the weights that the YAML has, one after another is moved up and down as long as fewer words are
     wrong (of equal ones: fewer characters), then by half the step, and so on. The utterances are encoded
-    once. `speechkit evaluate RUN --tuned` uses what was found.
+    once, in the run's `eval_precision`. `speechkit evaluate RUN --tuned` uses what was found.
 
-    overrides: of the search, the normalizer and the device. The data are those of the run.
+    overrides: of the search, the normalizer and the device. The data are those of the run. A weight that is
+        set here is held: `["--search.lm_weight", "0"]` tunes the others without the language model.
+    file: to write in place of `<run>/tuning.json`.
     tell: called with each trial.
     """
-    for key in overrides[::2]:
-        if key.removeprefix("--").split(".")[0] not in KEYS:
-            raise UserError(
-                f"{key}: tuning uses the run's own data", expected=f"changes of {', '.join(KEYS)}"
-            )
-    brain = open_run(run, overrides, recipe=recipe, trust=trust)
-    if not isinstance(brain, ASR):
+    opened = open_run(run, overrides, recipe=recipe, trust=trust, keys=KEYS)
+    if not isinstance(opened.brain, ASR):
         raise UserError(f"{run} is no run of speech recognition", do="tune takes runs with a search")
-    names = find_weights(brain)
-    if not names:
-        found = f"{type(brain.search).__name__} has no weights"
-        raise UserError(found, do="give the YAML a search such as decoding.JointSearch", key="search")
-    heard = list(_hear(brain))
-    n_words = sum(len(text.split()) for batch, _ in heard for text in batch.texts)
-    if not n_words:
-        raise UserError("no word of the validation set could be read", key="valid_data")
-
-    def count(weights: Weights) -> Errors:
-        set_weights(brain.search, weights)
-        return _count_errors(_find_records(brain, heard))
-
-    trials = []
-    for trial in climb(get_weights(brain.search, names), count):
-        trials.append(trial)
-        tell(trial)
-    tuned = _describe(trials, n_words)
-    report.write_json(Path(run) / FILE_NAME, tuned, "tuning")
+    brain, news = opened.brain, News()
+    names = _choose_weights(brain, opened.evaluation.document)
+    searched = {"search_class": type(brain.search).__name__, "search": brain.search.describe()}
+    with determinism(brain.deterministic), without_gradients(brain.modules):
+        heard = list(_hear(brain, news))
+        n_words = sum(len(text.split()) for batch in heard for text in batch.texts)
+        if not n_words:
+            raise UserError("no word of the validation set could be read", key="valid_data")
+        trials, records = _try(brain, heard, get_weights(brain.search, names), tell)
+    tuned = {
+        "schema": report.SCHEMA,
+        "subset": "valid",
+        **_identify(opened),
+        **searched,
+        **_describe_data(records, news),
+        "n_words": n_words,
+        "best": min(trials, key=lambda trial: trial.errors).weights,
+        "trials": [
+            {"weights": trial.weights, "errors": trial.errors[0], "character_errors": trial.errors[1]}
+            for trial in trials
+        ],
+    }
+    report.write_json(Path(run) / FILE_NAME if file is None else Path(file), tuned, "tuning")
     return tuned
 
 
@@ -118,68 +139,88 @@ def climb(start: Weights, count: Callable[[Weights], Errors], n_rounds: int = 3)
                     best = trial
 
 
-def find_weights(brain: ASR) -> list[str]:
-    """The names of the weights that matter: CTC's share only where there is something to share with."""
-    heads = {"ctc", "decoder"} & set(brain.modules)
-    return [name for name in brain.search.weights if name != "ctc_weight" or len(heads) == 2]
-
-
-def get_weights(search: Any, names: Sequence[str]) -> Weights:
-    """The values of attributes by their dotted names."""
-    return {name: float(attrgetter(name)(search)) for name in names}
-
-
-def set_weights(search: Any, weights: Weights) -> None:
-    """Put values into attributes by their dotted names."""
-    for name, value in weights.items():
-        *owners, last = name.split(".")
-        setattr(attrgetter(".".join(owners))(search) if owners else search, last, value)
-
-
-def read_tuned(run: str | Path) -> list[str]:
-    """What `tune_run` has found for a run, as overrides of its YAML."""
-    path = Path(run) / FILE_NAME
-    if not path.is_file():
-        raise UserError(f"{run} holds no {FILE_NAME}", do=f"speechkit tune {run}")
-    best = report.read_json(path, "tuning")["best"]
-    return [part for name, value in best.items() for part in (f"--search.{name}", str(value))]
-
-
 def _move(name: str, value: float, share: float) -> float:
     limits = RANGES[name]
     return round(min(limits.high, max(limits.low, value + share * limits.step)), 6)
 
 
-def _hear(brain: Brain) -> Iterator[tuple[Batch, Any]]:
-    """The validation set with what the model makes of it."""
+def _choose_weights(brain: ASR, document: config.Document) -> list[str]:
+    """The names of the weights to tune: those that matter and that the command line does not set."""
+    names = [name for name in find_weights(brain.search, brain.modules) if name in RANGES]
+    if not names:
+        found = f"{type(brain.search).__name__} has no weights"
+        raise UserError(found, do="give the YAML a search such as decoding.JointSearch", key="search")
+    free = [name for name in names if not document.is_overridden(f"search.{name}")]
+    if not free:
+        found = f"all weights are set on the command line: {', '.join(names)}"
+        raise UserError(found, do="leave out those that are to be tuned", key="search")
+    return free
+
+
+def _hear(brain: ASR, news: News) -> Iterator[Encoded]:
+    """The validation set with what the model makes of it; what is left out, and why, joins the news."""
     brain.modules.eval()
-    with torch.no_grad():
-        for batch in brain.valid_data.iterate(brain.seed, 0, 0):
-            if len(batch):
-                on_device = batch.to(brain.device)
-                yield on_device, brain.compute_forward(on_device, Stage.TEST)
+    for batch in brain.valid_data.iterate(brain.seed, 0, 0):
+        news.add(batch)
+        for notice in batch.notices:
+            say(notice)
+        if len(batch):
+            on_device = batch.to(brain.device)
+            with autocast(brain.device, brain.eval_dtype):
+                told = brain.compute_forward(on_device, Stage.TEST)
+            yield Encoded(batch.ids, batch.texts, told.frames, told.lengths, told.log_probs)
 
 
-def _find_records(brain: ASR, heard: list[tuple[Batch, Any]]) -> list[dict[str, Any]]:
-    with torch.no_grad():
-        found = (brain.compute_records(predictions, batch, Stage.TEST) for batch, predictions in heard)
-        return [record for records in found for record in records if not record["skipped"]]
+def _try(
+    brain: ASR, heard: Sequence[Encoded], start: Weights, tell: Callable[[Trial], None]
+) -> tuple[list[Trial], Records]:
+    """All trials, and the records of one of them."""
+    records: Records = []
+
+    def count(weights: Weights) -> Errors:
+        set_weights(brain.search, weights)
+        records[:] = _find_records(brain, heard)
+        return _count_errors(records)
+
+    trials = []
+    for trial in climb(start, count):
+        trials.append(trial)
+        tell(trial)
+    return trials, records
 
 
-def _count_errors(records: list[dict[str, Any]]) -> Errors:
-    n_errors = sum(record["counts"][name] for record in records for name in ERRORS)
-    return n_errors, sum(record["counts"].get("character_errors", 0) for record in records)
+def _find_records(brain: ASR, heard: Sequence[Encoded]) -> Records:
+    """What the search finds now, as records have it; neither losses nor times."""
+    records: Records = []
+    tokenizer = ready_tokenizer(brain.tokenizer)
+    for batch in heard:
+        with autocast(brain.device, brain.eval_dtype):
+            found = find_texts(brain.modules, batch.frames, batch.lengths, batch.log_probs, brain.search)
+        records += [
+            {"id": name, **describe_texts(tokenizer, text, best.tokens, brain.normalizer, brain.unit)}
+            for name, text, (best, *_) in zip(batch.ids, batch.texts, found, strict=True)
+        ]
+    return records
 
 
-def _describe(trials: list[Trial], n_words: int) -> dict[str, Any]:
-    best = min(trials, key=lambda trial: trial.errors)
+def _count_errors(records: Records) -> Errors:
+    counts = [record["counts"] for record in records if not record["skipped"]]
+    n_errors = sum(count[name] for count in counts for name in ERRORS)
+    return n_errors, sum(count.get("character_errors", 0) for count in counts)
+
+
+def _identify(opened: Opened) -> dict[str, Any]:
+    """Which model the weights are found for, and by which code."""
     return {
-        "schema": report.SCHEMA,
-        "subset": "valid",
-        "n_words": n_words,
-        "best": best.weights,
-        "trials": [
-            {"weights": trial.weights, "errors": trial.errors[0], "character_errors": trial.errors[1]}
-            for trial in trials
-        ],
+        "checkpoint": opened.checkpoint.folder.name,
+        "weights_sha256": weights_sha256(opened.checkpoint),
+        "overrides": opened.evaluation.document.overrides,
+        "commit": find_commit(opened.evaluation.train_file.parent),
     }
+
+
+def _describe_data(records: Records, news: News) -> dict[str, Any]:
+    """Which utterances were counted, and how many were not."""
+    ids = [record["id"] for record in records if not record["skipped"]]
+    skipped = Counter(record["skipped"] for record in records if record["skipped"]) + Counter(news.skipped)
+    return {"n_utterances": len(ids), "ids_sha256": sum_ids(ids), "skipped": dict(skipped)}

@@ -117,7 +117,7 @@ class Brain:
         if criterion is not None:
             self.criterion = arguments.check_criterion(criterion)
         self._dtype = execution.choose_precision(precision, "precision")
-        self._eval_dtype = execution.choose_precision(eval_precision, "eval_precision")
+        self.eval_dtype = execution.choose_precision(eval_precision, "eval_precision")
         self.processes = Processes()
         arguments.check_parallel(parallel, optimizer)
         shard(self.modules, parallel, self.processes, self.device)
@@ -241,6 +241,7 @@ class Brain:
         checkpoint = self.recorder.best()
         if checkpoint is not None:
             load_weights(self.modules, checkpoint)
+            self.progress.epoch = checkpoint.weights_epoch  # of which a test is, too
         return checkpoint
 
     # One epoch.
@@ -347,7 +348,7 @@ class Brain:
         self, batch: Any, stage: Stage
     ) -> tuple[Loss | dict[str, Loss], list[dict[str, Any]]]:
         batch = batch.to(self.device)
-        with autocast(self.device, self._eval_dtype):
+        with autocast(self.device, self.eval_dtype):
             predictions = self.compute_forward(batch, stage)
             losses = self.compute_objectives(predictions, batch, stage)
             return losses, self.compute_records(predictions, batch, stage)

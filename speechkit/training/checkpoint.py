@@ -47,6 +47,12 @@ class Checkpoint:
         """Which of two is newer; at one step the end of an epoch comes after a recovery."""
         return self.manifest["step"], self.manifest["epoch"], self.manifest["kind"] == "epoch"
 
+    @property
+    def weights_epoch(self) -> int:
+        """The epoch that its weights come from: an epoch's end is saved when the next one has begun."""
+        epoch: int = self.manifest["epoch"]
+        return epoch - 1 if self.manifest["kind"] == "epoch" else epoch
+
     def read_weights(self) -> dict[str, Tensor]:
         return load_file(self.folder / WEIGHTS)
 

@@ -162,3 +162,20 @@ def test_a_schema_lets_an_argument_with_a_default_be_added(write, told, tmp_path
     assert told(path, ["--precision", "16"], schema=schema) == [
         "command line:1:1 precision: 'precision' of B is text, found 16"
     ]
+
+
+def test_what_comes_from_the_command_line_is_known(write):
+    """Also below a mapping that was given, and through references; not what only has the same value."""
+    path = write("a: !new:x.Y {b: 1, c: {d: 2}}\ne: !ref <a>\nf: 1\n")
+    document = config.read(path, ["--a.b", "1", "--a.c", "{d: 3}"])
+    assert [document.is_overridden(key) for key in ("a.b", "e.b", "a.c.d", "f", "a", "a.x")] == [
+        True, True, True, False, False, False
+    ]  # fmt: skip
+
+
+def test_keys_by_their_value(write):
+    document = config.read(write("a: !new:x.Y {b: 1, c: [t, 1.0, 1]}\nd: {e: 1, f: true}\n"))
+    assert document.keys_of(1, "a") == ["a.b", "a.c.2"]
+    assert document.keys_of("t", "a") == ["a.c.0"]
+    assert document.keys_of(1, "d") == ["d.e"]
+    assert document.keys_of(1, "g") == []

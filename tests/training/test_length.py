@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from speechkit.errors import UserError
+from speechkit.training import CheckpointFolder
 
 from .toy import Regression, ToyData, checkpoints_of, log_of, regression, same_bits, weights_of
 
@@ -144,7 +145,22 @@ class TestKept:
         (short := scripted(tmp_path / "short", (5, 9))).fit()
         (brain := scripted(tmp_path / "long", (5, 9, 3, 4))).fit()
         assert same_bits(weights_of(brain), weights_of(short))
+        assert brain.progress.epoch == 2  # a test that follows is of this epoch
         assert brain.load_best().folder.name == "epoch-0002"
+
+    def test_a_checkpoint_knows_the_epoch_of_its_weights(self, tmp_path: Path) -> None:
+        """A recovery is of the epoch under way, an epoch's end of the one before that."""
+        found: dict[str, int] = {}
+
+        def look(epoch: int, number: int) -> None:
+            for each in CheckpointFolder(tmp_path / "checkpoints").find():
+                found[each.folder.name] = each.weights_epoch
+
+        regression(tmp_path, train_data=ToyData(on_batch=look), checkpoint_steps=5, n_epochs=3).fit()
+        assert found == {
+            "recovery-00000005": 1, "epoch-0001": 1, "recovery-00000010": 2, "epoch-0002": 2,
+            "recovery-00000015": 3, "recovery-00000020": 3,
+        }  # fmt: skip
 
     def test_recovery_checkpoints_are_neither_logged_nor_kept(self, tmp_path: Path) -> None:
         seen: list[list[str]] = []

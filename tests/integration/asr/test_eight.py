@@ -9,7 +9,7 @@ import soundfile
 
 from speechkit import load, report
 from speechkit.data import Clip, make_cuts, write_cuts
-from speechkit.tasks import ASR, evaluate_run, main, read_tuned, tune_run
+from speechkit.tasks import ASR, evaluate_run, main, tune_run
 
 from .conftest import PHRASES
 
@@ -94,7 +94,7 @@ def test_a_search_is_tuned_and_used_again(phrases: Path, learn: Learn) -> None:
     tuned = tune_run(run)
     assert tuned["trials"][0]["errors"] > 0
     assert before > 0
-    page = evaluate_run(run, read_tuned(run), name="tuned")
+    page = evaluate_run(run, name="tuned", tuned=True)
     after = report.read_json(page.parent / "report.json", "report")
     assert after["metrics"]["wer"]["value"] == 0
     assert "bonus" in after["decoding"]["search"]
