@@ -7,7 +7,7 @@ import pytest
 
 from speechkit import load, report
 from speechkit.errors import UserError
-from speechkit.tasks import ASR, LanguageModeling, evaluate_run, main, read_tuned, tune_run
+from speechkit.tasks import ASR, LanguageModeling, evaluate_run, main, tune_run
 
 from .test_trained_lm import HPARAMS as LM_HPARAMS
 
@@ -129,7 +129,7 @@ def test_results_are_rescored_by_the_whole_texts(lm: Path, manifests: Path, tmp_
     assert told not in search_of(alone)
     tuned = tune_run(run)
     assert set(tuned["best"]) == {"lm_weight", "length_bonus"}
-    evaluate_run(run, read_tuned(run), name="tuned")
+    evaluate_run(run, name="tuned", tuned=True)
 
 
 def test_it_leads_a_search_and_is_found_where_it_has_moved(lm: Path, manifests: Path, tmp_path: Path) -> None:
