@@ -27,8 +27,8 @@ PARTS_OF_ROOMS = {
     ),
     "tasks": ("trained_lm",),
 }
-# Functions of other rooms that make plain values of plain values, for `!apply:`.
-FUNCTIONS = ("speechkit.data.speech_commands_labels",)
+# Functions of other rooms for `!apply:`: plain values of plain values, and several data sets of one setting.
+FUNCTIONS = ("speechkit.data.batches_by_subset", "speechkit.data.speech_commands_labels")
 # Libraries of which every class defined below these names may be used.
 LIBRARIES = ("torch.nn", "torch.optim", "torchaudio.transforms")
 # Classes of Lhotse that yield batches of the cuts they are given. Not StatelessSampler, which opens manifests

@@ -34,6 +34,7 @@ from speechkit.data.speech_commands import (
 from speechkit.data.speech_commands_lists import SPEECH_COMMANDS_LISTS, read_speech_commands_lists
 from speechkit.data.speech_commands_synthesis import synthesize_speech_commands
 from speechkit.data.splitting import split_clips, split_transcripts
+from speechkit.data.subsets import batches_by_subset
 from speechkit.data.text_batches import TextBatch, TextBatches
 from speechkit.data.text_lines import Sentence, write_sentences
 from speechkit.data.tokenizers import CharacterTokenizer, WordTokenizer
@@ -61,6 +62,7 @@ __all__ = [
     "TextBatches",
     "TimeShift",
     "WordTokenizer",
+    "batches_by_subset",
     "check_labels",
     "cut_silence",
     "draw_unknown",

@@ -152,6 +152,7 @@ def test_a_recipe_cannot_stand_in_for_speechkit(scene):
                                   "speechkit.data.SentencePieceTokenizer", "speechkit.data.LexiconTokenizer",
                                   "speechkit.data.CharacterTokenizer", "speechkit.decoding.NGramScorer",
                                   "speechkit.decoding.RescoredSearch",
+                                  "speechkit.data.batches_by_subset",
                                   "speechkit.data.speech_commands_labels"])  # fmt: skip
 def test_what_recipes_use_is_allowed(name):
     assert refusal_of_name(name, Sources()) == ""
