@@ -120,7 +120,7 @@ def run_experiment(
                     brain.recorder.fingerprint = examine_run(brain, document, beginning)
                 flags = {"download": True} if "--download" in command.flags else {}
                 prepare(train_file, built.values | flags, schema)
-                brain.recorder.data_digest = brain.train_data.digest()
+                brain.recorder.data_digest = _open_data(brain)
                 if anew:  # only now: a run must not be lost for a mistyped data_folder
                     clear_run(brain.output_folder)
                     brain.recorder.fingerprint = examine_run(brain, document, beginning)
@@ -178,6 +178,15 @@ def _build(
     with placed(document):
         refuse_nulls(document, schema)
         return document, *build_brain(brain_class, train_file, document, trust=trust)
+
+
+def _open_data(brain: Brain) -> str:
+    """The digest of the training data. Validation and test are opened too: what is wrong with a manifest must
+    not be found after a night of training."""
+    digest: str = brain.train_data.digest()
+    for data in (brain.valid_data, *brain.test_data.values()):
+        data.n_cuts()
+    return digest
 
 
 def _shorten(brain: Brain) -> None:

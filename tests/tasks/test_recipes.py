@@ -260,6 +260,14 @@ def test_an_empty_manifest(copied: Recipe, run, capsys) -> None:
     assert "no cuts in" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("subset", ["valid", "test"])
+def test_a_missing_manifest_is_told_before_training(subset: str, copied: Recipe, run, capsys) -> None:
+    (copied.manifests / f"{subset}.jsonl").unlink()
+    assert run(copied) == 2
+    assert f"no manifest '{copied.manifests / subset}.jsonl'" in capsys.readouterr().err
+    assert not (copied.output / "log.jsonl").exists()
+
+
 def test_a_manifest_that_runs_commands_is_refused(copied: Recipe, run, capsys, tmp_path: Path) -> None:
     path = copied.manifests / "train.jsonl"
     first = path.read_text().splitlines()[0]
