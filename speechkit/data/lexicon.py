@@ -68,8 +68,11 @@ class LexiconTokenizer:
         return self._lexicon is not None
 
     def prepare(self, texts: Iterable[str], folder: str | os.PathLike[str]) -> None:
-        """Keep the lexicon in a folder; one that the folder holds must be the same."""
+        """Keep the lexicon in a folder; one that is there must be the same, unless `lexicon_file` is gone."""
         path = Path(folder) / FILE_NAME
+        if path.is_file() and not os.path.exists(self.lexicon_file):
+            self._open(path)
+            return
         read_lexicon(self.lexicon_file)
         given = Path(self.lexicon_file).read_bytes()
         if path.is_file() and path.read_bytes() != given:

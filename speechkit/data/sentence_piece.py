@@ -62,21 +62,23 @@ class SentencePieceTokenizer:
         """Learn the pieces of texts, or take `model_file`; keep the model as `tokenizer.model` in a folder.
 
         A model that the folder holds is taken as it is: a run that goes on has the pieces that it began with.
+        `model_file` may be gone by then; one that is there must be the same.
         """
         path = Path(folder) / FILE_NAME
-        given = None if self.model_file is None else _read(Path(self.model_file))
-        if path.is_file():
-            kept = _read(path)
-            if given is not None and given != kept:
-                found = f"{path} is another model than {self.model_file}"
-                raise UserError(found, do="give another output_folder", key="tokenizer.model_file")
-        else:
+        kept = _read(path) if path.is_file() else None
+        given = None
+        if self.model_file is not None and (kept is None or os.path.exists(self.model_file)):
+            given = _read(Path(self.model_file))
+        if kept is None:
             kept = given if given is not None else self._train(texts)
             self._open(kept, str(self.model_file or path))  # a model that does not fit is not kept
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f".{FILE_NAME}.partial")
             partial.write_bytes(kept)
             partial.replace(path)
+        elif given is not None and given != kept:
+            found = f"{path} is another model than {self.model_file}"
+            raise UserError(found, do="give another output_folder", key="tokenizer.model_file")
         self._open(kept, str(path))
 
     def load(self, folder: str | os.PathLike[str]) -> None:

@@ -68,6 +68,18 @@ def test_a_run_keeps_its_lexicon(lexicon: Path, tmp_path: Path) -> None:
         LexiconTokenizer(str(lexicon), 7).prepare([], tmp_path / "run")
 
 
+def test_a_run_goes_on_without_the_file_that_its_lexicon_came_from(lexicon: Path, tmp_path: Path) -> None:
+    LexiconTokenizer(str(lexicon), 6).prepare([], tmp_path / "run")
+    kept = (tmp_path / "run/lexicon.txt").read_bytes()
+    lexicon.unlink()
+    again = LexiconTokenizer(str(lexicon), 6)
+    again.prepare([], tmp_path / "run")
+    assert again.encode("A É") == [2, 3]
+    assert (tmp_path / "run/lexicon.txt").read_bytes() == kept
+    with pytest.raises(UserError, match=r"words\.txt cannot be read"):
+        LexiconTokenizer(str(lexicon), 6).prepare([], tmp_path / "new")
+
+
 def test_mistakes_are_told(lexicon: Path, tmp_path: Path) -> None:
     tokenizer = LexiconTokenizer(str(lexicon), 6)
     with pytest.raises(UserError, match="the lexicon is not read"):

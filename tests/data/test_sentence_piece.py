@@ -113,6 +113,18 @@ def test_a_run_keeps_what_it_learned(kind: str, tmp_path: Path) -> None:
         assert tokenizer.encode("the mouse") == other.encode("the mouse")
 
 
+def test_a_run_goes_on_without_the_file_that_its_model_came_from(trained: dict, tmp_path: Path) -> None:
+    SentencePieceTokenizer(280).prepare(TEXTS, tmp_path / "first")
+    model = (tmp_path / "first/tokenizer.model").rename(tmp_path / "moved.model")
+    SentencePieceTokenizer(280, model_file=str(model)).prepare([], tmp_path / "run")
+    model.unlink()
+    again = SentencePieceTokenizer(280, model_file=str(model))
+    again.prepare([], tmp_path / "run")
+    assert again.encode("the mouse") == trained["unigram", True].encode("the mouse")
+    with pytest.raises(UserError, match=r"moved\.model cannot be read"):
+        SentencePieceTokenizer(280, model_file=str(model)).prepare(TEXTS, tmp_path / "new")
+
+
 def test_a_model_of_others_is_numbered_from_1(tmp_path: Path) -> None:
     """With <pad>, <unk>, <s>, </s> and a symbol that is never text somewhere among its pieces."""
     theirs = tmp_path / "theirs"
