@@ -157,7 +157,7 @@ def compare(path: Path) -> None:
     except UserError:
         ours = None
     if "python" in path.read_text():  # never give such to hyperpyyaml
-        assert ours is None
+        assert ours is None or "!" not in path.read_text()
         return
     try:
         theirs = canonical(hyperpyyaml_tree(path))
