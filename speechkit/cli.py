@@ -157,7 +157,12 @@ def _make_parser() -> argparse.ArgumentParser:
     read.add_argument("--seed", type=int, default=0)
     read.add_argument("--n_voices", type=int, default=80)
     read.add_argument("--n_utterances", type=int, default=2000)
-    read.add_argument("--texts", metavar="FILE", help="a sentence a line, instead of made-up ones")
+    read.add_argument(
+        "--texts",
+        nargs="+",
+        metavar="FILE",
+        help="a sentence a line (with its name, if each has a digit), instead of made-up ones",
+    )
     read.set_defaults(run=_synth_librispeech)
     return parser
 

@@ -1,16 +1,10 @@
-"""Manifests of LibriSpeech, Mini LibriSpeech, or a corpus in their layout, read by Lhotse's recipe."""
+"""Manifests of LibriSpeech, Mini LibriSpeech, or a corpus in their layout."""
 
-from collections.abc import Sequence
-from contextlib import redirect_stderr
-from io import StringIO
+import logging
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from lhotse.recipes.librispeech import (
-    LIBRISPEECH,
-    MINI_LIBRISPEECH,
-    download_librispeech,
-    prepare_librispeech,
-)
+from lhotse.recipes.librispeech import LIBRISPEECH, MINI_LIBRISPEECH, download_librispeech
 
 from speechkit.data import Clip, find_folder, prepare_once, run_download
 from speechkit.errors import UserError, suggest
@@ -18,6 +12,8 @@ from speechkit.errors import UserError, suggest
 EXPECTED = "the folder LibriSpeech, with train-clean-100 and other subsets in it"
 URLS = {part: f"https://www.openslr.org/resources/12/{part}.tar.gz" for part in LIBRISPEECH}
 URLS |= {part: f"https://www.openslr.org/resources/31/{part}.tar.gz" for part in MINI_LIBRISPEECH}
+N_NAMED = 5  # utterances named in a message about many
+log = logging.getLogger(__name__)
 
 
 def prepare(
@@ -66,17 +62,39 @@ def find_corpus(data_folder: str, wanted: Sequence[str]) -> Path:
 
 
 def read_part(corpus: Path, part: str) -> list[Clip]:
-    """The utterances of a subset that have a transcript."""
-    if not any((corpus / part).rglob("*.trans.txt")):
+    """The utterances of a subset that have a transcript and a file; what lacks a file, or a text, is told.
+
+    By a reader of our own: Lhotse's recipe ends at a line without text and at a file that is damaged.
+    """
+    files = sorted((corpus / part).rglob("*.trans.txt"))
+    if not files:
         raise UserError(f"{corpus / part} has no transcripts", expected="<speaker>-<chapter>.trans.txt files")
-    with redirect_stderr(StringIO()):  # Lhotse's progress bars
-        manifests = prepare_librispeech(corpus, dataset_parts=[part], num_jobs=4)[part]
-    paths = {recording.id: Path(recording.sources[0].source) for recording in manifests["recordings"]}
-    clips = [
-        Clip(paths[each.recording_id], each.id, label=each.text, speaker=each.speaker, group=part)
-        for each in manifests["supervisions"]
-    ]
-    return sorted(clips, key=lambda clip: clip.id)
+    clips = [clip for file in files for clip in read_transcripts(file, part)]
+    there = sorted((clip for clip in clips if clip.path.is_file()), key=lambda clip: clip.id)
+    without_file = {clip.id for clip in clips} - {clip.id for clip in there}
+    warn_about(without_file, f"utterances of {part} have a transcript but no file, and are left out")
+    without_text = {clip.id for clip in there if not clip.label}
+    warn_about(without_text, f"utterances of {part} have no text, and are taken for silence")
+    return there
+
+
+def read_transcripts(path: Path, part: str) -> Iterator[Clip]:
+    """The lines of a `.trans.txt`: the name of an utterance, whose file lies beside, and its text."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8: {error}", do="get it anew, or mend it") from None
+    for line in filter(None, map(str.strip, lines)):
+        name, *text = line.split(maxsplit=1)
+        speaker = name.split("-")[0]
+        yield Clip(path.parent / f"{name}.flac", name, "".join(text), speaker=speaker, group=part)
+
+
+def warn_about(ids: Collection[str], what: str) -> None:
+    """How many utterances, and the first of them by name."""
+    if ids:
+        names = ", ".join(sorted(ids)[:N_NAMED]) + (", ..." if len(ids) > N_NAMED else "")
+        log.warning("%d %s: %s", len(ids), what, names)
 
 
 def download_parts(folder: Path, wanted: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ audio books, ICASSP 2015.
 import os
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 
@@ -36,7 +37,7 @@ def synthesize_librispeech(
     seed: int = 0,
     n_voices: int = 80,
     n_utterances: int = 2000,
-    texts: str | os.PathLike[str] | None = None,
+    texts: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
 ) -> Path:
     """Write a corpus in the layout of LibriSpeech; the same arguments write the same bytes.
 
@@ -45,7 +46,8 @@ def synthesize_librispeech(
     train-clean-100, 15% in dev-clean, 25% in test-clean. No timbre (espeak-ng's variant) and no sentence is
     in two of them; all share some 300 words and a grammar. Accent, speed, pitch, level and noise differ.
 
-    texts: a file of sentences to read instead, see `read_sentences`, with as many different ones at least.
+    texts: files of sentences to read aloud instead, see `read_sentences`, with as many different ones at
+        least; what tells one corpus from another is the sentences, not where the files lie
 
     Returns:
         The folder `LibriSpeech`.
@@ -58,15 +60,17 @@ def synthesize_librispeech(
         raise UserError(
             f"n_utterances: {n_utterances}", expected=f"one or more for each of {n_voices} voices"
         )
+    paths: Sequence[str | os.PathLike[str]] | None
+    paths = [texts] if isinstance(texts, str | os.PathLike) else texts
+    given = None if paths is None else read_sentences(*paths)
     settings = {"schema": 1, "corpus": "librispeech", "seed": seed, "n_voices": n_voices,
-                "n_utterances": n_utterances, "texts": texts and os.fspath(texts)}  # fmt: skip
+                "n_utterances": n_utterances, "texts": None if given is None else _digest(given)}  # fmt: skip
     voices = choose_voices(n_voices, seed)
     corpus = folder / "LibriSpeech"
     if is_finished(folder, settings):
         return corpus
-    write_settings(folder, settings | {"complete": False})
-    given = None if texts is None else read_sentences(texts)
     sentences = draw_sentences(n_utterances, seed, given)
+    write_settings(folder, settings | {"complete": False})
     for number, voice in enumerate(voices):
         subset = [other for other in voices if other.subset == voice.subset]
         theirs = sentences[voice.subset][subset.index(voice) :: len(subset)]
@@ -76,23 +80,36 @@ def synthesize_librispeech(
     return corpus
 
 
-def read_sentences(path: str | os.PathLike[str]) -> list[str]:
-    """The different lines of a text file, in lower case; of more than `MAX_WORDS` words in pieces.
+def read_sentences(*paths: str | os.PathLike[str]) -> list[str]:
+    """The different lines of text files, one file after another, in lower case; of more than `MAX_WORDS`
+    words in pieces.
 
-    LibriSpeech's transcripts, whose lines begin with an utterance's name, are read without it.
+    Where the first word of every line of a file has a digit, it is an utterance's name and is left out: in
+    LibriSpeech's transcripts and Kaldi's tables `text`. (Names as LibriSpeech's are left out in any file.)
+
+    Raises:
+        UserError: no such file, or it is not UTF-8
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        found = f"{path} cannot be read: {error.strerror}"
-        raise UserError(found, expected="a text file, a sentence a line", key="texts") from None
     pieces: dict[str, None] = {}  # a set that keeps the order
-    for line in lines:
-        words = NAME.sub("", line).lower().split()
+    for line in (line for path in paths for line in _read_lines(path)):
+        words = line.lower().split()
         n_pieces = -(-len(words) // MAX_WORDS)
         size = -(-len(words) // max(1, n_pieces))
         pieces |= {" ".join(words[at : at + size]): None for at in range(0, len(words), max(1, size))}
     return list(pieces)
+
+
+def _read_lines(path: str | os.PathLike[str]) -> list[str]:
+    """The lines of a file that are not blank, without the names of utterances."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        found = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise UserError(found, expected="a text file, a sentence a line", key="texts") from None
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
+    if all(any(map(str.isdigit, first)) for first, *_ in lines):
+        return ["".join(rest) for _, *rest in lines]
+    return [NAME.sub("", " ".join(words)) for words in lines]
 
 
 def draw_sentences(n_utterances: int, seed: int, texts: Sequence[str] | None = None) -> dict[str, list[str]]:
@@ -118,6 +135,10 @@ def draw_sentences(n_utterances: int, seed: int, texts: Sequence[str] | None = N
         "valid": sentences[:n_valid],
         "test": sentences[n_valid : n_valid + n_test],
     }
+
+
+def _digest(sentences: Sequence[str]) -> str:
+    return "sha256:" + sha256("\n".join(sentences).encode()).hexdigest()
 
 
 def speaker_number(index: int) -> int:

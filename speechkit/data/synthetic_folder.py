@@ -20,8 +20,9 @@ def is_finished(folder: Path, settings: dict[str, object]) -> bool:
         raise UserError(f"{folder} holds something else than a synthetic corpus", do=do) from error
     if found != settings:
         differs = [key for key in settings if found.get(key) != settings[key]]
+        there = f" ({', '.join(f'{key} {found.get(key)}' for key in differs)})" if differs else ""
         raise UserError(
-            f"{folder} holds a corpus of another {', '.join(differs) or 'kind'}",
+            f"{folder} holds a corpus of another {', '.join(differs) or 'kind'}{there}",
             expected=", ".join(f"{key} {settings[key]}" for key in differs),
             do="name another folder, or delete this one",
         )

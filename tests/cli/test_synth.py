@@ -44,3 +44,14 @@ def test_synth_where_nothing_can_be_written(typed: Typed, tmp_path: Path) -> Non
         code, _, complaints = typed("synth", "speech-commands", folder, "--n_voices", 4)
         assert code == 2, complaints
         assert str(folder) in complaints
+
+
+def test_synth_takes_sentences_of_several_files(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("u1 go\nu2 stop\n")
+    (tmp_path / "b").write_text("left\nright\n")
+    arguments = ("synth", "librispeech", tmp_path / "corpus", "--n_voices", 4, "--n_utterances", 4)
+    assert typed(*arguments, "--texts", tmp_path / "a", tmp_path / "b")[0] == 0
+    lines = [path.read_text().split() for path in (tmp_path / "corpus").rglob("*.trans.txt")]
+    assert sorted(word for _, word in lines) == ["GO", "LEFT", "RIGHT", "STOP"]
+    code, _, complaints = typed(*arguments, "--texts", tmp_path / "b", tmp_path / "a")
+    assert (code, "another texts" in complaints) == (2, True)

@@ -3,13 +3,15 @@
 import hashlib
 import importlib.util
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from lhotse.dataset import SimpleCutSampler
 
-from speechkit.data import read_cuts, synthesize_librispeech
+from speechkit.data import CutBatches, read_cuts, synthesize_librispeech
 from speechkit.data.librispeech_synthesis import draw_sentences, read_sentences
 from speechkit.data.sentences import vocabulary
 from speechkit.errors import UserError
@@ -143,3 +145,84 @@ def test_sentences_of_a_file_are_read_in_pieces_of_twelve_words_at_most(tmp_path
         draw_sentences(6, 1, pieces)
     with pytest.raises(UserError, match="cannot be read"):
         read_sentences(tmp_path / "none.txt")
+
+
+def test_files_of_sentences_are_read_in_their_order_without_names(tmp_path):
+    (tmp_path / "text").write_text("s1-u1 GO ON\ns1-u2 2 DOGS  SLEEP\ns2-u1\n")  # Kaldi's
+    (tmp_path / "1-2.trans.txt").write_text("1-2-0000 THE CAT\n1-2-0001 GO ON\n")
+    (tmp_path / "plain.txt").write_text("4 birds fly\nno one sleeps")
+    files = [tmp_path / name for name in ("text", "plain.txt", "1-2.trans.txt")]
+    (tmp_path / "one.txt").write_text("GO ON\n2 DOGS  SLEEP\n4 birds fly\nno one sleeps\nTHE CAT\nGO ON\n")
+    assert read_sentences(*files) == ["go on", "2 dogs sleep", "4 birds fly", "no one sleeps", "the cat"]
+    assert read_sentences(*files) == read_sentences(tmp_path / "one.txt")
+    assert read_sentences(*files[::-1])[0] == "the cat"
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(UserError, match=r"texts: .*latin\.txt cannot be read: .*utf-8"):
+        read_sentences(*files, tmp_path / "latin.txt")
+
+
+def test_a_corpus_is_known_by_its_sentences_and_not_by_their_files(tmp_path):
+    pytest.importorskip("espeakng_loader", reason="speech synthesis needs the extra speechkit[synth]")
+    given = {"n_voices": 4, "n_utterances": 4, "seed": 1}
+    (tmp_path / "a.txt").write_text("u1 go\nu2 stop\n")
+    (tmp_path / "b.txt").write_text("left\nright\n")
+    (tmp_path / "both.txt").write_text("go\nstop\nleft\nright\n")
+    folder = tmp_path / "corpus"
+    corpus = synthesize_librispeech(folder, **given, texts=[tmp_path / "a.txt", str(tmp_path / "b.txt")])
+    assert sorted(transcripts(corpus).values()) == ["GO", "LEFT", "RIGHT", "STOP"]
+    for path in corpus.rglob("*.flac"):
+        path.unlink()  # which would come back if the corpus were made again
+    synthesize_librispeech(folder, **given, texts=tmp_path / "both.txt")
+    assert not [*corpus.rglob("*.flac")]
+    with pytest.raises(UserError, match=r"corpus of another texts \(texts sha256:.*expected texts sha256:"):
+        synthesize_librispeech(folder, **given, texts=[tmp_path / "b.txt", tmp_path / "a.txt"])
+    settings = json.loads((folder / "synthesis.json").read_text())
+    (folder / "synthesis.json").write_text(json.dumps({**settings, "texts": "both.txt"}))  # as it was once
+    with pytest.raises(UserError, match=r"another texts \(texts both\.txt\); expected texts sha256:"):
+        synthesize_librispeech(folder, **given, texts=tmp_path / "both.txt")
+    with pytest.raises(UserError, match="0 different sentences for 4 utterances"):
+        synthesize_librispeech(tmp_path / "none", **given, texts=[])
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.fixture
+def damaged(tmp_path) -> Path:
+    """One good utterance in dev-clean; in train-clean-100 one of everything that may be wrong with one."""
+    rng = np.random.default_rng(0)
+    for part, lines in {
+        "dev-clean": ["7-8-0000 GOOD"],
+        "train-clean-100": ["7-9-0000 A GOOD  ONE", "", "7-9-0001", "7-9-0002 NO FILE", "7-9-0003 NOISE",
+                            "7-9-0004 CUT SHORT", "7-9-0005 EMPTY", *(f"7-9-1{n:03} NONE" for n in range(6))],
+    }.items():  # fmt: skip
+        chapter = tmp_path / "LibriSpeech" / part / "7" / lines[0].split("-")[1]
+        chapter.mkdir(parents=True)
+        (chapter / f"7-{chapter.name}.trans.txt").write_text("\n".join(lines) + "\n")
+        for name in (line.split()[0] for line in lines if line and not line.endswith(("NO FILE", "NONE"))):
+            soundfile.write(chapter / f"{name}.flac", rng.uniform(-0.5, 0.5, 8000), 16000)
+    (chapter / "7-9-0003.flac").write_bytes(rng.bytes(5000))
+    whole = (chapter / "7-9-0004.flac").read_bytes()
+    (chapter / "7-9-0004.flac").write_bytes(whole[: len(whole) // 2])
+    (chapter / "7-9-0005.flac").write_bytes(b"")
+    return tmp_path / "LibriSpeech"
+
+
+def test_what_is_missing_or_damaged_is_told_and_the_rest_is_read(damaged, prepare, tmp_path, caplog):
+    manifests = tmp_path / "manifests"
+    prepare(str(damaged), str(manifests), test_subsets=["dev-clean"])
+    told = caplog.text
+    named = ", ".join(["7-9-0002", *(f"7-9-1{n:03}" for n in range(4)), "..."])
+    no_file = "7 utterances of train-clean-100 have a transcript but no file, and are left out"
+    assert f"{no_file}: {named}" in told
+    assert "1 utterances of train-clean-100 have no text, and are taken for silence: 7-9-0001" in told
+    assert "2 files cannot be read as audio" in told
+    assert "of dev-clean" not in told
+    data = CutBatches(str(manifests / "train.jsonl"), partial(SimpleCutSampler, max_cuts=10), 16000)
+    (batch,) = data.iterate(seed=1, epoch=1)
+    assert dict(zip(batch.ids, batch.texts, strict=True)) == {"7-9-0000": "A GOOD  ONE", "7-9-0001": ""}
+    assert sorted(each.id for each in batch.skipped) == ["7-9-0003", "7-9-0004", "7-9-0005"]
+
+
+def test_a_transcript_that_is_no_text_is_named(damaged, prepare, tmp_path):
+    (damaged / "dev-clean" / "7" / "8" / "7-8.trans.txt").write_bytes(b"7-8-0000 CAF\xc9\n")
+    with pytest.raises(UserError, match=r"7-8\.trans\.txt is not UTF-8"):
+        prepare(str(damaged), str(tmp_path / "manifests"), test_subsets=["dev-clean"])
