@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from speechkit.errors import UserError
+from speechkit.ops.evaluating import evaluating
 
 # B batch, T frames
 Shape = tuple[int | None, ...]
@@ -90,7 +91,7 @@ def infer_output_shape(module: nn.Module, input_shape: Shape) -> Shape:
     x = torch.zeros(sizes, device=None if parameter is None else parameter.device)
     if parameter is not None and parameter.is_floating_point():
         x = x.to(parameter.dtype)
-    with _evaluating(module), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with evaluating(module), torch.no_grad():
         y = _try(module, x, input_shape)
     if not isinstance(y, Tensor):
         raise UserError(f"{type(module).__name__} returns a {type(y).__name__}", expected="a tensor")
@@ -170,14 +171,3 @@ def _named(name: str) -> Iterator[None]:
     except UserError as error:
         error.key = f"{name}.{error.key}" if error.key else name
         raise
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from speechkit import report
@@ -15,6 +14,7 @@ from speechkit.decoding import Hypothesis, Search
 from speechkit.errors import UserError
 from speechkit.losses import ctc_loss, seq2seq_loss
 from speechkit.metrics import TextNormalizer, error_rate
+from speechkit.ops.evaluating import evaluating
 from speechkit.tasks.alignments import Clip, align_clips
 from speechkit.tasks.asr_checks import check_choices, check_modules, checked_search, weights_by_epoch
 from speechkit.tasks.inputs import blamed, compute_features, describe_utterance, noise_batch
@@ -122,13 +122,9 @@ class ASR(Brain):
         self.tokenizer.prepare(texts, self.output_folder)
         if self._is_sharded:  # a pass needs all processes, and this is one of them
             return
-        modes = {module: module.training for module in self.modules.modules()}
-        self.modules.eval()
-        with torch.random.fork_rng(devices=[]), without_gradients(self.modules):
+        with evaluating(self.modules), without_gradients(self.modules):
             batch = self.fake_batch().to(self.device)
             self.compute_records(self.compute_forward(batch, Stage.TEST), batch, Stage.TEST)
-        for module, training in modes.items():
-            module.training = training
 
     def load_run(self, run: Path) -> None:
         """The tokenizer that a run has learned."""
@@ -205,11 +201,6 @@ class ASR(Brain):
                 "tokenizer_sha256": hashlib.sha256(symbols.encode()).hexdigest(),
             }
             report.write_json(self.output_folder / "decoding.json", told, "decoding")
-
-    def on_stage_end(self, stage: Stage, metrics: dict[str, float], epoch: int) -> None:
-        if stage is Stage.TRAIN and not metrics:
-            found = f"no step was taken in epoch {epoch}: nothing can be learned from any utterance"
-            raise UserError(found, do="look at what was left out, and why", key="train_data")
 
     def fake_batch(self, n_utterances: int = 2) -> Batch:
         """Noise in the form of data, at most 1 s, of different lengths: for the dry run."""

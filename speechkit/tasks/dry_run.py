@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from speechkit.errors import Place, UserError
+from speechkit.ops.evaluating import evaluating
 from speechkit.training import Brain, Loss, Stage
 from speechkit.training.parallel import without_gradients
 
@@ -22,20 +23,14 @@ def dry_run(brain: Brain, where_is: WhereIs) -> dict[str, Any]:
     Raises a UserError at the place of the layer that failed. Random state, modes and weights are left alone.
     """
     names = {module: name for name, module in brain.modules.named_modules() if name}
-    modes = [(module, module.training) for module in brain.modules.modules()]
-    brain.modules.eval()
-    try:
-        with torch.random.fork_rng(), without_gradients(brain.modules):
-            batch = brain.fake_batch().to(brain.device)
-            with _failing_layer_named(names, where_is):
-                brain.compute_forward(batch, Stage.TRAIN)  # with augmentation; layers as in validation
-                predictions = brain.compute_forward(batch, Stage.VALID)
-            _try_loss(brain, predictions, batch)
-            brain.compute_records(predictions, batch, Stage.VALID)
-            return _describe(brain, names)
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluating(brain.modules), without_gradients(brain.modules):
+        batch = brain.fake_batch().to(brain.device)
+        with _failing_layer_named(names, where_is):
+            brain.compute_forward(batch, Stage.TRAIN)  # with augmentation; layers as in validation
+            predictions = brain.compute_forward(batch, Stage.VALID)
+        _try_loss(brain, predictions, batch)
+        brain.compute_records(predictions, batch, Stage.VALID)
+        return _describe(brain, names)
 
 
 def _try_loss(brain: Brain, predictions: Any, batch: Any) -> None:

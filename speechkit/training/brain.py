@@ -254,7 +254,7 @@ class Brain:
         self._train_epoch(started)
         progress.train_seconds = time.monotonic() - started
         self._stepper.end_epoch(progress.epoch)
-        train_metrics = averages(progress.totals, progress.counts)
+        train_metrics = progress.average_epoch(self.n_steps)
         self.on_stage_end(Stage.TRAIN, train_metrics, progress.epoch)
         started = time.monotonic()
         valid_metrics, _ = self.evaluate(self.valid_data, Stage.VALID)

@@ -4,6 +4,8 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
+from speechkit.errors import UserError
+
 
 class Length(NamedTuple):
     """Of a training: in epochs or steps, and the epochs without gain that end it early."""
@@ -17,7 +19,8 @@ class Length(NamedTuple):
 class Progress:
     """Position and running sums of a run; `asdict` of it goes into every checkpoint.
 
-    epoch: the one under way, from 1. n_batches, n_cuts: consumed of it. step: steps taken or skipped.
+    epoch: the one under way, from 1. n_batches, n_cuts: consumed of it. step: steps taken or skipped;
+    first_step: those before this epoch.
     batches_per_step: of the run from its beginning on, whatever the number of processes; 0 before.
     value, best, ranking: of the criterion, the last one, the best one, the best few, each with its epoch.
     totals, counts: the epoch's losses so far. window_*: those since the last line of the log.
@@ -42,6 +45,7 @@ class Progress:
     train_seconds: float = 0.0
     finished: bool = False
     batches_per_step: int = 0
+    first_step: int = 0
 
     def add_step(self, totals: dict[str, float], counts: dict[str, float]) -> None:
         for name, total in totals.items():
@@ -105,8 +109,16 @@ class Progress:
     def _has_stopped(self, length: Length) -> bool:
         return length.patience is not None and self.n_epochs_without_gain >= length.patience
 
+    def average_epoch(self, n_steps: int | None) -> dict[str, float]:
+        """Mean losses of the epoch's training; an error where no batch had anything to learn from."""
+        if self.step == self.first_step and not self.steps_are_done(n_steps):
+            found = f"no step was taken in epoch {self.epoch}: nothing could be learned from any of it"
+            raise UserError(found, do="look at what was left out, and why", key="train_data")
+        return averages(self.totals, self.counts)
+
     def begin_epoch(self) -> None:
         self.epoch += 1
+        self.first_step = self.step
         self.n_batches = self.n_cuts = self.n_nonfinite = 0
         self.totals, self.counts, self.skipped = {}, {}, {}
         self.train_seconds = 0.0

@@ -34,6 +34,7 @@ class Recorder:
         self.seconds_of_last_save = time.monotonic()
         self._modules, self._stepper, self._processes = modules, stepper, processes
         self._log: RunLog | None = None
+        self._told: set[str] = set()
 
     def resume(self) -> Progress:
         """Load the newest whole checkpoint, cut the log back to it and tell where the run stands."""
@@ -73,10 +74,12 @@ class Recorder:
             say(text)
 
     def tell(self, notices: Sequence[str]) -> None:
-        """Say what may concern the user, and keep it among the events."""
+        """Say what may concern the user, and keep it among the events; what two processes met, once."""
         for notice in notices:
-            self.note("warning", text=notice)
-            self.say(notice)
+            if notice not in self._told:
+                self._told.add(notice)
+                self.note("warning", text=notice)
+                self.say(notice)
 
     def close(self) -> None:
         if self._log is not None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from speechkit.errors import UserError
 from speechkit.training import Loss, Stage
 
-from .toy import Regression, Skip, ToyBatch, ToyData, adam, log_of, net, regression
+from .toy import Killed, Regression, Skip, ToyBatch, ToyData, adam, log_of, net, regression
 
 
 class TestRandomness:
@@ -153,6 +153,33 @@ class TestStages:
         rows = [brain.modules["net"](batch.x) - batch.y for batch in data.iterate(0, 0)]
         metrics, _ = brain.evaluate(data)
         assert metrics["loss"] == pytest.approx(torch.cat(rows).square().mean().item(), rel=1e-12)
+
+
+class TestIdleEpochs:
+    def test_nothing_to_learn_from_ends_the_run(self, tmp_path: Path) -> None:
+        def emptied(epoch: int, number: int, batch: ToyBatch) -> ToyBatch:
+            return ToyBatch(batch.x[:0], batch.y[:0]) if epoch == 2 else batch
+
+        with pytest.raises(UserError, match="train_data: no step was taken in epoch 2"):
+            regression(tmp_path, train_data=ToyData(change=emptied), n_epochs=3).fit()
+
+    def test_losses_that_are_not_finite_are_told_otherwise(self, tmp_path: Path) -> None:
+        def spoiled(epoch: int, number: int, batch: ToyBatch) -> ToyBatch:
+            return ToyBatch(batch.x, torch.full_like(batch.y, torch.nan))
+
+        regression(tmp_path, train_data=ToyData((3, 5), change=spoiled), n_epochs=1).fit()
+        assert log_of(tmp_path, "epoch")[0]["skipped"]["steps_nonfinite"] == 2
+
+    def test_a_run_may_be_shortened_to_where_it_stands(self, tmp_path: Path) -> None:
+        def die(epoch: int, number: int) -> None:
+            if epoch == 2:
+                raise Killed
+
+        with pytest.raises(Killed):
+            regression(tmp_path, train_data=ToyData(on_batch=die), n_epochs=2).fit()
+        shortened = regression(tmp_path, n_epochs=None, n_steps=5)
+        shortened.fit()
+        assert (shortened.progress.step, shortened.progress.finished) == (7, True)
 
 
 def test_deterministic_is_on_within_training_alone(tmp_path: Path) -> None:
