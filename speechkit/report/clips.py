@@ -114,11 +114,14 @@ class AudioBudget:
 
 
 def file_name(text: str) -> str:
-    """An id as a file name: no separators, no leading dot, not too long; distinct for distinct ids."""
-    name = quote(text, safe=" ", errors="surrogatepass")
-    if name.startswith(".") or not name:
+    """An id as a file name: no separators, no leading dot, not too long; distinct for distinct ids.
+
+    An empty id is %, and what is left out of a long one stands behind %-: signs that no encoded id has.
+    """
+    name = quote(text, safe=" ", errors="surrogatepass") or "%"
+    if name.startswith("."):
         name = f"%2E{name[1:]}"
     if len(name) > _NAME_BYTES:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        name = f"{name[: _NAME_BYTES - 17]}-{digest}"
+        name = f"{name[: _NAME_BYTES - 18]}%-{digest}"
     return name

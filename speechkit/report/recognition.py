@@ -85,13 +85,8 @@ def _list_grids(run: Run, subset: str, timed: dict[str, list[list[Any]]]) -> dic
 
 def _write_times(timed: dict[str, list[list[Any]]]) -> str:
     """The CTM of words with times in seconds, by utterance."""
-    # A name with blanks, or that of a comment, would make a file that nobody can read.
-    names = {name: "_".join(name.split()) or "_" for name in timed}
-    names = {name: f"_{safe}" if safe.startswith(";;") else safe for name, safe in names.items()}
-    return "".join(
-        format_ctm({names[name]: [Span(*word) for word in words]}, frame_seconds=1.0)
-        for name, words in timed.items()
-    )
+    spans = {name: [Span(*word) for word in words] for name, words in timed.items()}
+    return format_ctm(spans, frame_seconds=1.0)
 
 
 def badness(record: dict[str, Any]) -> tuple[float, int, str]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
+from urllib.parse import quote
 
 from speechkit.errors import UserError
 
@@ -65,24 +66,41 @@ def _join(tokens: Sequence[Span]) -> Span:
 def format_ctm(utterances: Mapping[str, Sequence[Span]], frame_seconds: float, channel: str = "1") -> str:
     """A line a word or token: utterance, channel, start and duration in seconds, label, confidence if known.
 
-    utterances: spans by the utterance's id. frame_seconds: from one frame to the next. The label " " is
-    written <space>; others with blanks, which a reader would take apart, are a UserError. The confidence is
-    the geometric mean of the frames' probabilities.
+    utterances: spans by id, of which `name_utterance` makes one word. frame_seconds: from one frame to the
+    next. The label " " is written <space>; others with blanks, which a reader would take apart, are a
+    UserError. The confidence is the geometric mean of the frames' probabilities.
 
     >>> print(format_ctm({"a-1": [Span("yes", 2, 12, 0.0)]}, 0.04), end="")
     a-1 1 0.0800 0.4000 yes 1.0000
     """
     lines = []
     for utterance, spans in utterances.items():
-        if utterance.startswith(";;"):
-            raise UserError(f"an utterance {utterance!r}", expected="another begin: ;; is that of comments")
         _check(spans, frame_seconds, utterance)
+        name = name_utterance(utterance)
         for label, start, end, log_prob in spans:
             begins, ends = (round(frame * frame_seconds, DECIMALS) for frame in (start, end))
-            fields = [_one_word(utterance), channel, _seconds(begins), _seconds(ends - begins)]
+            fields = [name, channel, _seconds(begins), _seconds(ends - begins)]
             fields += [_one_word(label)] + ([] if log_prob is None else [f"{math.exp(log_prob):.4f}"])
             lines.append(" ".join(fields) + "\n")
     return "".join(lines)
+
+
+def name_utterance(utterance: str) -> str:
+    """An id as a field of a file whose fields stand between blanks; distinct for distinct ids.
+
+    Percent-encoded, as in addresses, is what cannot be seen, blanks above all, and the sign % itself; of ;;,
+    with which a comment would begin, the first sign. An empty id is %.
+
+    >>> name_utterance("a b"), name_utterance("a_b"), name_utterance("100%"), name_utterance("né")
+    ('a%20b', 'a_b', '100%25', 'né')
+    """
+    signs = [
+        sign if sign.isprintable() and sign not in " %" else quote(sign, safe="", errors="surrogatepass")
+        for sign in utterance
+    ]
+    if utterance.startswith(";;"):
+        signs[0] = quote(";", safe="")
+    return "".join(signs) or "%"
 
 
 def format_textgrid(tiers: Mapping[str, Sequence[Span]], frame_seconds: float, n_frames: float) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from speechkit.errors import UserError
 from speechkit.report import choose_worst, write_clip, write_clips
-from speechkit.report.clips import AudioBudget, read_index
+from speechkit.report.clips import AudioBudget, file_name, read_index
 
 
 def make_record(name: str, loss: float | None, skipped: str | None = None) -> dict:
@@ -69,6 +69,27 @@ def test_different_ids_have_different_files(tmp_path_factory, names: list[str]) 
     folder = tmp_path_factory.getbasetemp() / "ids"
     write_clips(folder, "test", [(name, np.zeros(1), 16000) for name in names])
     assert len({entry["path"] for entry in read_index(folder)}) == len(names)
+
+
+IDS = st.text(st.characters(exclude_categories=()) | st.sampled_from("ab_ %./"), max_size=8)
+
+
+@given(IDS, IDS, st.sampled_from([1, 30, 200]))
+def test_files_of_any_two_names_stay_two(one: str, two: str, n_times: int) -> None:
+    names = {file_name(name * n_times) for name in (one, two)}
+    assert len(names) == len({one, two})
+    for name in names:
+        assert name.isascii()
+        assert name.isprintable()
+        assert "/" not in name
+        assert name[0] != "."
+        assert len(name) <= 180
+
+
+def test_names_that_look_like_files_of_others_are_others() -> None:
+    names = ["", ".", "%", "%2E", "a" * 180, "a" * 181, "a" * 182]
+    names += [file_name(name) for name in names if file_name(name) not in names]
+    assert len({file_name(name) for name in names}) == len(names)
 
 
 def test_subsets_stand_side_by_side_and_are_replaced(tmp_path: Path, fake) -> None:

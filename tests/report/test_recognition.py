@@ -225,7 +225,7 @@ def test_files_for_other_programs_come_from_the_folder_alone(tmp_path: Path, fak
     write(run)
     made = {name: run / "predictions" / name for name in ("test.wer.txt", "test.ctm")}
     assert made["test.ctm"].read_text() == (
-        "odd_name 1 0.0000 0.1200 red 1.0000\nu001 1 0.0800 0.1600 red 0.6065\nu001 1 0.4000 0.4000 dore\n"
+        "odd%20name 1 0.0000 0.1200 red 1.0000\nu001 1 0.0800 0.1600 red 0.6065\nu001 1 0.4000 0.4000 dore\n"
     )
     wer = made["test.wer.txt"].read_text()
     assert wer.startswith("%WER 50.00 [ 3 / 6, 0 ins, 0 del, 3 sub ]\n")

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from speechkit.errors import UserError
 from speechkit.report import Span, format_ctm, format_textgrid, join_words
+from speechkit.report.timed_text import name_utterance
 
 FRAME = 0.04  # seconds
 
@@ -81,6 +83,28 @@ def test_textgrid_is_read_back(words: list[Span], tokens: list[Span], name: str)
         assert [label for label, _, _ in said] == [span.label for span in spans]
         times = [time for _, *both in said for time in both]
         assert times == pytest.approx([time for span in spans for time in span[1:3]], abs=1e-6)
+
+
+# Half characters too, which names of files that are not UTF-8 leave in an id.
+IDS = st.text(st.characters(exclude_categories=()) | st.sampled_from("ab_ %;.\u3000\u200b\ud800"), max_size=8)
+
+
+@given(IDS, IDS)
+def test_utterances_of_any_two_names_stay_two(one: str, two: str) -> None:
+    """One word each, no comment, and the name can be read back."""
+    spans = [Span("x", 0, 1)]
+    names = list(read_ctm(format_ctm({one: spans, two: spans}, FRAME)))
+    assert len(names) == len({one, two})
+    for name, utterance in zip(names, dict.fromkeys((one, two)), strict=True):
+        assert re.fullmatch(r"\S+", name)
+        assert name.isprintable()
+        assert not name.startswith(";;")
+        assert unquote(name, errors="surrogatepass") == (utterance or "%")
+
+
+@pytest.mark.parametrize("name", ["spk1-utt_02.wav", "né-語", "a;;b"])
+def test_a_plain_name_stays_as_it_is(name: str) -> None:
+    assert name_utterance(name) == name
 
 
 def test_quotes_are_doubled_and_spaces_named() -> None:
