@@ -18,13 +18,18 @@ SECONDS_TO_LEAVE = 15  # a worker looks after its parent every 5 s
 
 @dataclass(frozen=True)
 class Experiment:
-    """A run folder, the corpus it learns from, what is taken out of the toolkit meanwhile, the processes."""
+    """A run folder, the corpus it learns from, what is taken out of the toolkit meanwhile, the processes.
+
+    program, hparams: the train.py of a task and its YAML, among `programs`.
+    """
 
     folder: Path
     corpus: Path
     without: str = ""
     n_processes: int = 1
     overrides: tuple[str, ...] = ()
+    program: str = "train.py"
+    hparams: str = "hparams.yaml"
 
     def run(self, kill_at: str = "") -> None:
         """Go on to the end of training, or to the kill, which must happen."""
@@ -35,7 +40,7 @@ class Experiment:
 
     def start(self, kill_at: str = "") -> subprocess.Popen:
         """The process, leading a group of its own; what it says goes beside its folder."""
-        command = [sys.executable, PROGRAMS / "train.py", PROGRAMS / "hparams.yaml"]
+        command = [sys.executable, PROGRAMS / self.program, PROGRAMS / self.hparams]
         if self.n_processes > 1:
             torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", self.n_processes]
             command[1:1] = torchrun

@@ -10,8 +10,8 @@ from typing import Any
 import speechkit.training.brain
 import speechkit.training.checkpoint as checkpoint
 import speechkit.training.recorder
-from speechkit.tasks import Classification
-from speechkit.training import RunLog, Stage
+from speechkit.tasks import ASR, Classification, LanguageModeling
+from speechkit.training import Brain, RunLog, Stage
 from speechkit.training.recorder import Recorder
 from speechkit.training.step import Stepper
 
@@ -74,10 +74,16 @@ def after(
 
 
 def in_forward(stage: Stage) -> Callable[[Countdown], None]:
-    """Within the forward pass of a batch of a stage."""
-    return lambda countdown: before(
-        Classification, "compute_forward", countdown, lambda brain, batch, now: now is stage
-    )
+    """Within the forward pass of a batch of a stage, of any task; trials before the training do not count."""
+
+    def counts(brain: Brain, batch: Any, now: Stage) -> bool:
+        return now is stage and brain.progress.batches_per_step > 0
+
+    def plant(countdown: Countdown) -> None:
+        for task in (ASR, Classification, LanguageModeling):
+            before(task, "compute_forward", countdown, counts)
+
+    return plant
 
 
 def halve(thing: Any, path: Path) -> None:
