@@ -91,8 +91,8 @@ def _make_parser() -> argparse.ArgumentParser:
         help="write down what is said in audio files",
         usage="%(prog)s [options] RUN FILE... [--search null | --search.KEY VALUE ...]",
         description="Print what is said in audio files, and when. Any format that soundfile reads, any rate, "
-        "the mean of the channels, any length: a long file is heard in windows that overlap, and its memory "
-        "is that of a few windows. Behind the files the run's search may be changed for this once: "
+        "the mean of the channels, any length: a long file is heard in windows, and its memory is that of a "
+        "few windows. Behind the files the run's search may be changed for this once: "
         "--search null, --search.lm_weight 0.5. A file that cannot be heard is told, the others are done, "
         "and the command ends with code 2.",
     )
@@ -109,15 +109,18 @@ def _make_parser() -> argparse.ArgumentParser:
         "--out", metavar="DIR", help="write DIR/NAME.txt, .srt or .json for each file; printed is plain text"
     )
     transcribe.add_argument(
-        "--window_seconds", type=float, default=30.0, metavar="S", help="of a window (30)"
+        "--window_seconds",
+        type=float,
+        metavar="S",
+        help="of a window (as long as the utterances of the training, 30 at most)",
     )
     transcribe.add_argument(
-        "--overlap_seconds", type=float, default=5.0, metavar="S", help="that two windows share (5)"
+        "--overlap_seconds", type=float, metavar="S", help="that two windows share (5, or half of a window)"
     )
     transcribe.add_argument(
         "--at_pauses",
-        action="store_true",
-        help="share nothing: end each window in a pause of that part of it",
+        action=argparse.BooleanOptionalAction,
+        help="share nothing: end each window in a pause of that part of it (where windows are below 15 s)",
     )
     transcribe.add_argument(
         "--batch_size", type=_positive, default=4, metavar="N", help="windows decoded together (4)"
@@ -293,15 +296,16 @@ def _classify(options: argparse.Namespace, rest: list[str]) -> int:
 
 def _transcribe(options: argparse.Namespace, overrides: list[str]) -> int:
     from speechkit import report
-    from speechkit.tasks import Recognizer, WindowPlan, load
+    from speechkit.tasks import Recognizer, load
 
     outputs = _name_transcripts(options)
-    plan = WindowPlan(options.window_seconds, options.overlap_seconds, options.at_pauses)
-    plan.check()
     chosen = {"recipe": options.recipe, "device": options.device, "tuned": options.tuned}
     model = load(options.run_folder, overrides=overrides, **chosen)
     if not isinstance(model, Recognizer):
         raise UserError(f"{options.run_folder} is a {type(model).__name__}", expected="a run of recognition")
+    plan = model.plan_windows(options.window_seconds, options.overlap_seconds, options.at_pauses)
+    if None in (options.window_seconds, options.overlap_seconds, options.at_pauses):
+        print(plan.describe() if options.window_seconds else model.explain(plan), file=sys.stderr)
     n_failed = 0
     for file, output in zip(options.files, outputs, strict=True):
         try:

@@ -130,6 +130,10 @@ class CutBatches:
         """Of what the sequence of batches depends on, and of the texts; not of where the audio lies."""
         return self._open().digest()
 
+    def durations(self) -> np.ndarray:
+        """How long each cut is, (n,) seconds in float64, in the manifest's order; before any transform."""
+        return self._open().seconds
+
     def texts(self) -> Iterator[str]:
         """The text of each cut, in the manifest's order, for a tokenizer to learn; no audio is read."""
         table = self._open()

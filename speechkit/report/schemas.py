@@ -65,6 +65,8 @@ FORMATS: dict[str, Any] = {
         "recipe_signature?": (str, None),
         "init_from?": ({"path": str, "checkpoint": str, "sha256": str}, None),
         "evaluation?": _EVALUATION,
+        # Of the training, where it is speech; seconds in all, the longest, and what one in a hundred exceeds.
+        "utterances?": ({"n": COUNT, "seconds": AMOUNT, "longest": AMOUNT, "percentile_99": AMOUNT}, None),
     },
     "step": {
         "kind": "step",

@@ -201,8 +201,9 @@ class _FirstBatches:
 
     def __init__(self, data: Any) -> None:
         self._data = data
-        if hasattr(data, "manifest"):  # clips are read from it
-            self.manifest, self.sample_rate = data.manifest, data.sample_rate
+        for name in ("manifest", "sample_rate", "durations"):  # of data that have them, as speech has
+            if hasattr(data, name):
+                setattr(self, name, getattr(data, name))
 
     def iterate(self, seed: int, epoch: int, skip: int = 0, share: Share = ALL) -> Any:
         for index, batch in enumerate(self._data.iterate(seed, epoch, skip, share), start=1):

@@ -83,6 +83,8 @@ def load(
     load_weights(modules, checkpoint)
     if tuning is not None:
         tuning.use(predictor, checkpoint, document)
+    if isinstance(predictor, Recognizer):
+        predictor.utterance_seconds = (description.get("utterances") or {}).get("percentile_99")
     return predictor
 
 
@@ -96,7 +98,8 @@ def classify_file(model: Classifier, path: str | Path) -> Prediction:
         raise UserError(f"a {type(model).__name__}", expected="a run that classifies")
     try:
         samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.SoundFileError) as error:
+    except (OSError, soundfile.SoundFileError, TypeError, ValueError) as error:
+        # TypeError: raw samples, of which nothing is known.
         raise UserError(f"{path} cannot be read: {error}", expected="an audio file") from error
     if not len(samples):
         raise UserError(f"{path} has no samples", expected="some audio")

@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from speechkit import config, report
 from speechkit.errors import UserError
 from speechkit.tasks.initialize import Beginning, combine, other_beginning, recorded_source
@@ -22,6 +24,7 @@ from speechkit.training import Brain, append_event
 
 PACKAGES = ("speechkit", "torch", "torchaudio", "lhotse", "numpy")
 LENGTHS = ("n_epochs", "n_steps")
+N_MEASURED = 100_000  # utterances whose lengths are sorted, of more
 RUN_FILES = (
     "hparams.yaml", "run.json", "log.jsonl", "log.csv", "events.jsonl", "model.json", "filters.json",
     "decoding.json", "report.json", "report.html", "checkpoints", "predictions", "clips",
@@ -88,11 +91,26 @@ def describe_run(
         "started": _first_start(folder),
         "overrides": document.overrides,
         "init_from": _source(folder, beginning),
+        "utterances": measure_utterances(brain.train_data),
     }
     report.write_json(folder / "run.json", run, "run")
     append_event(folder, "started", overrides=document.overrides)
     if beginning is not None and beginning.matches is not None:
         append_event(folder, "initialized", **beginning.event())
+
+
+def measure_utterances(data: Any) -> dict[str, Any] | None:
+    """How many utterances data have, and how long they are; None where nothing tells, as of texts.
+
+    Windows of long files are as long as these (`tasks.windows.plan_windows`).
+    """
+    if not callable(getattr(data, "durations", None)):
+        return None
+    durations = np.asarray(data.durations())
+    some = durations[:: max(1, len(durations) // N_MEASURED)]  # of hundreds of millions, not a copy
+    told = durations.sum(), durations.max(), np.quantile(some, 0.99)
+    seconds, longest, percentile = (round(float(each), 3) for each in told)
+    return {"n": len(durations), "seconds": seconds, "longest": longest, "percentile_99": percentile}
 
 
 def identify_recipe(train_file: Path) -> dict[str, Any]:

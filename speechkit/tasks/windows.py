@@ -14,6 +14,9 @@ from speechkit.errors import UserError
 from speechkit.tasks.inputs import hear
 
 QUIET_SECONDS = 0.2  # how long a pause is looked for, where windows are to end in one
+SHORTEST, LONGEST = 2.0, 30.0  # seconds of a window, unless it is given
+PAUSES_BELOW = 15.0  # seconds: shorter windows end in pauses
+MOST_SHARED = 5.0  # seconds that two windows share, or in which a pause is looked for
 
 
 class Window(NamedTuple):
@@ -35,6 +38,16 @@ class WindowPlan(NamedTuple):
     overlap_seconds: float = 5.0
     at_pauses: bool = False
 
+    def describe(self) -> str:
+        """In words.
+
+        >>> WindowPlan().describe()
+        'windows of 30 s that share 5 s'
+        """
+        last = f"{self.overlap_seconds:g} s"
+        how = f"end in a pause of their last {last}" if self.at_pauses else f"share {last}"
+        return f"windows of {self.seconds:g} s that {how}"
+
     def check(self) -> None:
         """Raise UserError for windows that cannot be."""
         if not 1 <= self.seconds < 1e6:
@@ -43,6 +56,35 @@ class WindowPlan(NamedTuple):
         if not 0 <= self.overlap_seconds <= self.seconds / 2:
             found = f"windows of {self.seconds} s that share {self.overlap_seconds} s"
             raise UserError(found, expected="0 s to half of a window", key="overlap_seconds")
+
+
+def plan_windows(
+    utterance_seconds: float | None,
+    seconds: float | None = None,
+    overlap_seconds: float | None = None,
+    at_pauses: bool | None = None,
+) -> WindowPlan:
+    """The windows for a model: as long as the utterances that it learned from; what is given is kept.
+
+    utterance_seconds: which few of those utterances exceed; None is not known.
+
+    A model hears what is longer than all it has learned from worse, attention above all. Short windows end in
+    pauses: a seam comes every few seconds then, and one that cuts a sentence, or a word, makes both of its
+    windows begin or end as no utterance did.
+
+    >>> plan_windows(6.42)
+    WindowPlan(seconds=6.4, overlap_seconds=3.2, at_pauses=True)
+    >>> plan_windows(17.0)
+    WindowPlan(seconds=17.0, overlap_seconds=5.0, at_pauses=False)
+    """
+    if seconds is None:
+        longest = LONGEST if utterance_seconds is None else utterance_seconds
+        seconds = round(min(LONGEST, max(SHORTEST, longest)), 1)
+    if overlap_seconds is None:
+        overlap_seconds = min(MOST_SHARED, seconds / 2)
+    if at_pauses is None:
+        at_pauses = seconds < PAUSES_BELOW
+    return WindowPlan(seconds, overlap_seconds, at_pauses)
 
 
 def read_windows(path: str | PathLike[str], model_rate: int, plan: WindowPlan) -> Iterator[Window]:

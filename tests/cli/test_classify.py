@@ -27,15 +27,16 @@ def test_classify_tells_of_files_that_cannot_be_read_and_labels_the_others(
     typed: Typed, trained: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "text.wav").write_text("no audio")
+    (tmp_path / "samples.raw").write_bytes(b"1234")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
     soundfile.write(tmp_path / "nan.wav", np.full(800, np.nan), RATE, subtype="FLOAT")
-    bad = [tmp_path / name for name in ("text.wav", "empty.wav", "nan.wav", "none.wav")]
+    bad = [tmp_path / name for name in ("text.wav", "empty.wav", "nan.wav", "samples.raw", "none.wav")]
     code, told, complaints = typed("classify", trained / "run", *bad, trained / "valid0.wav", tmp_path)
     assert code == 2
     assert [line.split("\t")[0] for line in told.splitlines()] == [str(trained / "valid0.wav")]
     for path in (*bad, tmp_path):
         assert str(path) in complaints
-    assert len(complaints.splitlines()) == 5
+    assert len(complaints.splitlines()) == 6
 
 
 def test_classify_shows_as_many_labels_as_asked(typed: Typed, trained: Path) -> None:

@@ -59,6 +59,7 @@ def test_an_epoch_has_every_cut_once_and_its_own_order(corpus, noise, sampler):
     ids = [name for batch in first for name in batch.ids]
     assert sorted(ids) == [f"clip{i:02d}" for i in range(23)]
     assert data.n_cuts() == 23
+    assert sum(data.durations()) == pytest.approx(sum(cut.duration for cut in read_cuts(corpus)))
     assert ids != sorted(ids)
     assert ids != [name for batch in second for name in batch.ids]
     assert not equal(first, list(data.iterate(seed=2, epoch=1)))

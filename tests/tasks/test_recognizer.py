@@ -1,5 +1,6 @@
 """A recogniser whose waveforms spell their frames: what it says of files, and when."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from speechkit.data import CharacterTokenizer
 from speechkit.decoding import GreedySearch, Hypothesis
+from speechkit.errors import UserError
 from speechkit.models import TransformerDecoder
 from speechkit.tasks import Recognizer, WindowPlan
 
@@ -108,3 +110,20 @@ def test_a_model_without_ctc_tells_texts_of_windows(tmp_path: Path) -> None:
     longer = model.transcribe(write(tmp_path / "b.wav", wave.repeat(4)), WindowPlan(10, 0))
     assert longer.text.split() == found.text.split() * 4
     assert [word.start for word in longer.words[::10]] == [0, 10, 20, 30]
+    with pytest.raises(UserError, match="at_pauses: windows that overlap, and a model without CTC"):
+        model.plan_windows(at_pauses=False)
+    model.utterance_seconds = 20.0
+    assert model.plan_windows() == WindowPlan(20, 5, at_pauses=True)
+
+
+def test_windows_follow_the_training_or_that_nothing_is_known_of_it_is_told(tmp_path: Path) -> None:
+    words = write(tmp_path / "a.wav", spell(*[A, 0, SPACE, 0] * 20))  # 40 s
+    model = make_model()
+    with pytest.warns(UserWarning, match=r"30 s that share 5 s: .* not tell .* \(--window_seconds\)"):
+        unknown = model.transcribe(words)
+    assert unknown == model.transcribe(words, WindowPlan())
+    model.utterance_seconds = 4.0
+    told = "windows of 4 s that end in a pause of their last 2 s: 99 of 100 training utterances last at most"
+    assert model.explain(model.plan_windows()) == f"{told} 4.0 s"
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        assert model.transcribe(words) == model.transcribe(words, WindowPlan(4, 2, at_pauses=True)) != unknown

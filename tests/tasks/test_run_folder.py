@@ -7,10 +7,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from speechkit import report
-from speechkit.tasks.run_folder import clear_run, find_commit
+from speechkit.tasks.run_folder import clear_run, find_commit, measure_utterances
 
 from .conftest import Recipe, read_lines
 
@@ -171,6 +172,7 @@ def test_debug_is_short_apart_and_anew_each_time(trained: Recipe, run) -> None:
     assert run(trained, "--debug") == 0
     first = report.read_run(trained.output / "debug")
     assert [line["epoch"] for line in first.epochs] == [1, 2]
+    assert first.description["utterances"]["n"] == 48, "those of the whole training set"
     assert max(line["step"] for line in first.steps) == 4
     assert len(first.predictions["test"]) == 10  # two batches of five
     assert run(trained, "--debug", "--optimizer.lr", "0.5") == 0
@@ -242,6 +244,18 @@ def test_a_damaged_run_json_is_told(trained: Recipe, run, capsys) -> None:
     assert "run.json:1:" in capsys.readouterr().err
 
 
+def test_of_very_many_utterances_some_are_measured() -> None:
+    class Many:
+        def durations(self) -> np.ndarray:
+            return np.arange(1_000_000) / 100_000  # 0 to 10 s, in order, as some manifests are
+
+    assert measure_utterances(Many()) == {
+        "n": 1_000_000, "seconds": pytest.approx(5e6, rel=1e-5), "longest": 10.0,
+        "percentile_99": pytest.approx(9.9, abs=1e-3),
+    }  # fmt: skip
+    assert measure_utterances(object()) is None
+
+
 def test_outside_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert find_commit(tmp_path) is None
@@ -279,3 +293,10 @@ def test_run_json_knows_what_it_was_made_with(finished: Recipe) -> None:
     assert description["versions"]["python"] == platform.python_version()
     assert description["device"] == "cpu"
     assert description["recipe"] == str(finished.train)
+    lengths = [cut["duration"] for cut in read_lines(finished.manifests / "train.jsonl")]
+    assert description["utterances"] == {
+        "n": 48,
+        "seconds": pytest.approx(sum(lengths), abs=1e-3),
+        "longest": pytest.approx(max(lengths), abs=1e-3),
+        "percentile_99": pytest.approx(np.quantile(lengths, 0.99), abs=1e-3),
+    }

@@ -15,7 +15,7 @@ from speechkit.errors import UserError
 from speechkit.ops.random import keyed_random
 from speechkit.report import TimedWord
 from speechkit.tasks.transcribe import Recognized, join_windows, transcribe_file
-from speechkit.tasks.windows import WindowPlan, read_windows
+from speechkit.tasks.windows import WindowPlan, plan_windows, read_windows
 
 RATE = 100  # Hz
 JITTER = 0.05  # seconds that a word's times may differ by between windows
@@ -243,3 +243,31 @@ def test_windows_that_cannot_be(seconds: float, overlap: float, tmp_path: Path) 
         transcribe_file(
             write_counted(tmp_path / "a.wav", 1), KnownWords([]), RATE, WindowPlan(seconds, overlap)
         )
+
+
+@pytest.mark.parametrize(
+    ("utterances", "plan"),
+    [
+        (None, WindowPlan(30, 5, False)),
+        (0.0, WindowPlan(2, 1, True)),
+        (1.04, WindowPlan(2, 1, True)),
+        (6.42, WindowPlan(6.4, 3.2, True)),
+        (14.9, WindowPlan(14.9, 5, True)),
+        (15.0, WindowPlan(15, 5, False)),
+        (29.04, WindowPlan(29, 5, False)),
+        (1e4, WindowPlan(30, 5, False)),
+    ],
+)
+def test_windows_are_as_long_as_what_was_learned(utterances: float | None, plan: WindowPlan) -> None:
+    assert plan_windows(utterances) == plan
+    plan.check()
+
+
+def test_what_is_given_of_windows_is_kept() -> None:
+    """And what is not follows it."""
+    assert plan_windows(6.0, 20) == WindowPlan(20, 5, False)
+    assert plan_windows(20.0, 6) == WindowPlan(6, 3, True)
+    assert plan_windows(6.0, overlap_seconds=0.5) == WindowPlan(6, 0.5, True)
+    assert plan_windows(6.0, at_pauses=False) == WindowPlan(6, 3, False)
+    assert plan_windows(None, at_pauses=True) == WindowPlan(30, 5, True)
+    assert plan_windows(6.0, 8, 1, False) == WindowPlan(8, 1, False)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechkit import load
+from speechkit import load, report
 from speechkit.cli import main
 from speechkit.report import TimedWord
 from speechkit.tasks import WindowPlan
@@ -82,13 +83,13 @@ def test_the_command_prints_and_writes(run: Path, typed: Typed, tmp_path: Path) 
         soundfile.write(tmp_path / f"{name}.flac", samples, RATE)
         texts[name] = " ".join(word.word for word in words)
     one, two = tmp_path / "one.flac", tmp_path / "two.flac"
-    small = ("--window_seconds", 5, "--overlap_seconds", 2)
+    small = ("--window_seconds", 5, "--overlap_seconds", 2, "--no-at_pauses")
 
     code, told, complaints = typed(run, one, *small)
     assert (code, complaints) == (0, "")
     assert " ".join(re.sub(r"^\[\S+ - \S+\] ", "", line) for line in told.splitlines()) == texts["one"]
 
-    code, told, _ = typed(run, one, two, "--format", "json")
+    code, told, _ = typed(run, one, two, "--format", "json", "--window_seconds", 30)
     rows = [json.loads(line) for line in told.splitlines()]
     assert [(row["file"], row["text"]) for row in rows] == [
         (str(one), texts["one"]),
@@ -109,6 +110,33 @@ def test_the_command_prints_and_writes(run: Path, typed: Typed, tmp_path: Path) 
     assert len(list((tmp_path / "new" / "out").iterdir())) == 2
 
 
+def test_windows_are_as_long_as_the_utterances_of_the_training(
+    run: Path, typed: Typed, tmp_path: Path
+) -> None:
+    """Which the run's folder tells; of a run of an older version they are long, and that is told."""
+    seconds = [soundfile.info(path).duration for path in run.parent.glob("*.wav")]
+    told = report.read_json(run / "run.json", "run")["utterances"]
+    expected = len(seconds), sum(seconds), max(seconds), np.quantile(seconds, 0.99)
+    assert tuple(told.values()) == pytest.approx(expected, abs=2e-3)
+    length = round(told["percentile_99"], 1)
+    assert load(run).plan_windows() == WindowPlan(length, length / 2, at_pauses=True)
+
+    samples, words = string_together(np.random.default_rng(6), 60, (0.3, 1.0))
+    soundfile.write(tmp_path / "a.wav", samples, RATE)
+    check_words(load(run).transcribe(tmp_path / "a.wav").words, words)
+    _, printed, complaints = typed(run, tmp_path / "a.wav", "--format", "json")
+    assert json.loads(printed)["text"] == " ".join(word.word for word in words)
+    assert re.fullmatch(rf"windows of {length:g} s that end in a pause .* at most .* s\n", complaints)
+
+    old = shutil.copytree(run, tmp_path / "old")
+    description = json.loads((old / "run.json").read_text())
+    (old / "run.json").write_text(json.dumps(description | {"utterances": None}))
+    code, _, complaints = typed(old, tmp_path / "a.wav")
+    assert (code, len(complaints.splitlines())) == (0, 1)
+    assert complaints.startswith("windows of 30 s that share 5 s: the run does not tell how long")
+    assert typed(old, tmp_path / "a.wav", "--window_seconds", 4)[2].startswith("windows of 4 s that end")
+
+
 def test_files_that_cannot_be_heard_do_not_stop_the_others(run: Path, typed: Typed, tmp_path: Path) -> None:
     samples, words = string_together(np.random.default_rng(4), 3)
     soundfile.write(tmp_path / "good.wav", samples, RATE)
@@ -116,10 +144,14 @@ def test_files_that_cannot_be_heard_do_not_stop_the_others(run: Path, typed: Typ
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
     soundfile.write(tmp_path / "nan.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
     (tmp_path / "broken.flac").write_bytes(b"fLaC but no more")
-    bad = [tmp_path / name for name in ("silent.wav", "empty.wav", "nan.wav", "broken.flac", "none.wav")]
+    (tmp_path / "samples.raw").write_bytes(b"1234")
+    names = ("silent.wav", "empty.wav", "nan.wav", "broken.flac", "samples.raw", "none.wav", ".")
+    bad = [tmp_path / name for name in names]
     code, told, complaints = typed(run, *bad, tmp_path / "good.wav", "--format", "json", "--out", tmp_path)
     assert code == 2
-    assert [str(path) in line for path, line in zip(bad, complaints.splitlines(), strict=True)] == [True] * 5
+    told_of_windows, *lines = complaints.splitlines()
+    assert told_of_windows.startswith("windows of ")
+    assert [str(path) in line for path, line in zip(bad, lines, strict=True)] == [True] * len(bad)
     assert told.startswith(f"{tmp_path / 'good.wav'}:\n[")
     assert json.loads((tmp_path / "good.json").read_text())["text"] == " ".join(word.word for word in words)
     assert [path.name for path in tmp_path.glob("*.json")] == ["good.json"]
@@ -134,7 +166,7 @@ def test_what_is_typed_wrong_is_told_before_anything_is_heard(
         ((run, file, other, "--format", "srt"), "give --out DIR"),
         ((run, file, other, "--out", tmp_path), "would all be written to"),
         ((run, file, "--window_seconds", 0), "window_seconds: windows of 0.0 s"),
-        ((run, file, "--overlap_seconds", 20), "overlap_seconds: windows of 30.0 s"),
+        ((run, file, "--window_seconds", 30, "--overlap_seconds", 20), "overlap_seconds: windows of 30.0 s"),
         ((run, file, "--modules.ctc.n_neurons", 3), "the model stays as it is"),
         ((tmp_path, file), "expected the output folder of a training run"),
     ):
@@ -147,8 +179,9 @@ def test_what_is_typed_wrong_is_told_before_anything_is_heard(
 # Not getrusage: its peak is also that of the process that started this one.
 PEAK = """
 import re, sys, speechkit
+from speechkit.tasks import WindowPlan
 model = speechkit.load(sys.argv[1])
-found = [model.transcribe(path) for path in sys.argv[2:]]
+found = [model.transcribe(path, WindowPlan()) for path in sys.argv[2:]]
 peak = re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())
 print(int(peak[1]) // 1024, *(len(each.words) for each in found))
 """
