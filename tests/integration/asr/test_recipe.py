@@ -74,8 +74,8 @@ def test_on_real_utterances(real_data: Path, tmp_path: Path) -> None:
     corpus = real_data / "librispeech"
     if not (corpus / "LibriSpeech").is_dir():
         pytest.skip(f"no LibriSpeech at {corpus}: set SPEECHKIT_DATA to a folder that has it")
-    make_ngrams(corpus / "LibriSpeech" / "dev-clean", tmp_path / "words.arpa")
-    subsets = ["--train_subsets", "[dev-clean]", "--valid_subsets", "[dev-clean]"]
+    make_ngrams(corpus / "LibriSpeech" / "test-other", tmp_path / "words.arpa")
+    subsets = ["--train_subsets", "[test-other]", "--valid_subsets", "[dev-clean]"]
     run = train(corpus, tmp_path, *subsets, "--test_subsets", "[test-other]", "--search.beam.beam_size", "2")
     n_said = sum(
         len(path.read_text().splitlines())
