@@ -23,7 +23,7 @@ from speechkit.errors import UserError
 from speechkit.report.run import Run
 from speechkit.tasks import evaluate_run, read_tuned, tune_run
 from speechkit.tasks.evaluate import Opened, open_run
-from speechkit.tasks.tuned import find_weights, set_weights
+from speechkit.tasks.tuned import find_weights, set_weights, tell_rule
 from speechkit.tasks.weights import weights_sha256
 
 GREEDY = "CTC, greedy"
@@ -61,6 +61,7 @@ def tune(opened: Opened, changes: list[str], file: Path) -> dict[str, float]:
     now = {
         "weights_sha256": weights_sha256(opened.checkpoint),
         "search": opened.brain.search.describe(),
+        "normalization": tell_rule(opened.brain),
         "overrides": opened.evaluation.document.overrides,
     }
     run = opened.evaluation.run
@@ -68,9 +69,15 @@ def tune(opened: Opened, changes: list[str], file: Path) -> dict[str, float]:
         before = read_tuned(run, file).content
     except UserError:
         before = {}
-    if {key: before.get(key) for key in now} != now:
+    if {key: before.get(key) for key in now} != now or not fits(before, opened.brain.search):
         before = tune_run(run, changes, file=file)
     return before["best"]
+
+
+def fits(tuning: dict[str, Any], search: Any) -> bool:
+    """Whether the search is, by the tuned weights, the one that was tuned: by others it may tell less."""
+    set_weights(search, tuning["best"])
+    return search.describe() == tuning["tuned_search"]
 
 
 def name_of(search: str) -> str:

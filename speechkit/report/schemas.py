@@ -194,6 +194,8 @@ FORMATS["tuning"] = {
     "weights_sha256": str,
     "search_class": str,
     "search": str,  # as it was before
+    "tuned_search": str,  # and by the best weights
+    "normalization": (str, None),
     "overrides": dict,
     "commit": _COMMIT,
     "n_utterances": COUNT,

@@ -16,7 +16,15 @@ from speechkit.tasks.listening import find_texts
 from speechkit.tasks.run_folder import find_commit
 from speechkit.tasks.scoring import describe_texts
 from speechkit.tasks.targets import ready_tokenizer
-from speechkit.tasks.tuned import FILE_NAME, Weights, find_weights, get_weights, set_weights, sum_ids
+from speechkit.tasks.tuned import (
+    FILE_NAME,
+    Weights,
+    find_weights,
+    get_weights,
+    set_weights,
+    sum_ids,
+    tell_rule,
+)
 from speechkit.tasks.weights import weights_sha256
 from speechkit.training import Stage
 from speechkit.training.bar import say
@@ -102,11 +110,7 @@ def tune_run(
         **searched,
         **_describe_data(records, news),
         "n_words": n_words,
-        "best": min(trials, key=lambda trial: trial.errors).weights,
-        "trials": [
-            {"weights": trial.weights, "errors": trial.errors[0], "character_errors": trial.errors[1]}
-            for trial in trials
-        ],
+        **_describe_best(brain, trials),
     }
     report.write_json(Path(run) / FILE_NAME if file is None else Path(file), tuned, "tuning")
     return tuned
@@ -216,6 +220,21 @@ def _identify(opened: Opened) -> dict[str, Any]:
         "weights_sha256": weights_sha256(opened.checkpoint),
         "overrides": opened.evaluation.document.overrides,
         "commit": find_commit(opened.evaluation.train_file.parent),
+    }
+
+
+def _describe_best(brain: ASR, trials: list[Trial]) -> dict[str, Any]:
+    """The best weights, all trials, and the search as it is by the best: what they are good for."""
+    best = min(trials, key=lambda trial: trial.errors).weights
+    set_weights(brain.search, best)
+    return {
+        "tuned_search": brain.search.describe(),
+        "normalization": tell_rule(brain),
+        "best": best,
+        "trials": [
+            {"weights": trial.weights, "errors": trial.errors[0], "character_errors": trial.errors[1]}
+            for trial in trials
+        ],
     }
 
 

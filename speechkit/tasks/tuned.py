@@ -34,20 +34,25 @@ class Tuned:
         checkpoint: that its model has.
         document: whose overrides hold: a weight that they set stays as it is.
 
-        Raises UserError where model or search are not those that the weights were found for.
+        Raises UserError where model or search are not those that the weights were found for: of its weights
+        alone the search may have others.
         """
         search: Any = getattr(user, "search", None)
         self._check_checkpoint(checkpoint)
         self._check_class(search)
-        names = [name for name in self.content["best"] if not document.is_overridden(f"search.{name}")]
-        if lacking := [name for name in names if name not in search.weights]:
+        best = self.content["best"]
+        if lacking := [name for name in best if name not in search.weights]:
             found = f"the search has no {lacking[0]} now, and {self.file} has one"
             raise UserError(found, expected="the search that was tuned", do=self._again, key="search")
-        weights = {name: self.content["best"][name] for name in names}
-        set_weights(search, weights)
+        held = get_weights(search, [name for name in best if document.is_overridden(f"search.{name}")])
+        set_weights(search, best)
+        self._check_text("search", search.describe(), self.content["tuned_search"])
+        if hasattr(user, "normalizer"):  # a Recognizer has nothing to compare its texts with
+            self._check_text("normalizer", tell_rule(user), self.content["normalization"])
+        set_weights(search, held)
         checked_search(search, user.modules, "search")  # what it needs may depend on its weights
         told = {name: self.content[name] for name in ("n_utterances", "ids_sha256", "commit")}
-        return {"weights": weights, "valid": told}
+        return {"weights": {name: best[name] for name in best if name not in held}, "valid": told}
 
     @property
     def _again(self) -> str:
@@ -68,6 +73,12 @@ class Tuned:
             do = f"leave --search out, or give another and tune that too: {self._again}"
             found = f"the search is a {now}"
             raise UserError(found, expected=f"a {then}, for which {self.file} was tuned", do=do, key="search")
+
+    def _check_text(self, key: str, now: str | None, then: str | None) -> None:
+        if now != then:
+            expected = f"{then!r}, for which {self.file} was tuned"
+            do = f"{self._again}, with the same changes"
+            raise UserError(f"it is now {now!r}", expected=expected, do=do, key=key)
 
 
 def read_tuned(run: str | Path, file: str | Path | bool = True) -> Tuned:
@@ -104,3 +115,9 @@ def set_weights(search: Any, weights: Weights) -> None:
 def sum_ids(ids: Iterable[str]) -> str:
     """sha256 of the names of utterances, whatever their order."""
     return hashlib.sha256("\n".join(sorted(ids)).encode("utf-8", "replace")).hexdigest()
+
+
+def tell_rule(user: Any) -> str | None:
+    """What is done to texts before they are compared; nothing without a `normalizer`."""
+    normalizer = getattr(user, "normalizer", None)
+    return normalizer.rule if normalizer else None

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from speechkit import config
-from speechkit.data import CharacterTokenizer
 from speechkit.decoding import (
     AttentionBeam,
     CTCBeam,
@@ -21,9 +20,10 @@ from speechkit.decoding import (
     GreedySearch,
     JointSearch,
     RescoredSearch,
-    WordNGramScorer,
 )
 from speechkit.errors import UserError
+from speechkit.metrics import TextNormalizer
+from speechkit.ops.search_state import State
 from speechkit.tasks import ASR, read_tuned
 from speechkit.tasks.tune import RANGES, _choose_weights, _count_errors, _find_records, _hear, climb
 from speechkit.tasks.tuned import Tuned, find_weights, get_weights, set_weights, sum_ids
@@ -33,7 +33,26 @@ from speechkit.training.evaluation import News
 from .test_asr import Kept, Same, make_batch, make_brain
 from .test_asr_attention import make_modules
 
-FEW = WordNGramScorer("few.arpa", CharacterTokenizer("ab "))  # never read
+
+class Named:
+    """A language model that is never asked for more than its name."""
+
+    may_rise = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def start(self, n_rows: int) -> State:
+        raise AssertionError
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        raise AssertionError
+
+    def describe(self) -> str:
+        return self.name
+
+
+FEW, MANY = Named("few words"), Named("many words")
 
 
 @given(st.floats(0, 1), st.floats(0, 2), st.floats(0, 1), st.floats(0, 2))
@@ -129,6 +148,9 @@ search: !new:speechkit.decoding.JointSearch
 BEST = {"ctc_weight": 0.6, "lm_weight": 0.9, "beam.length_bonus": 1.5}
 CONTENT = {
     "checkpoint": "epoch-0002", "weights_sha256": "ab" * 32, "search_class": "JointSearch", "best": BEST,
+    "tuned_search":
+        "beam search, 10 beams, bonus of 1.5 a token, attention 0.4, CTC 0.6, few words 0.9",
+    "normalization": None,
     "n_utterances": 9, "ids_sha256": sum_ids("abc"), "commit": None,
 }  # fmt: skip
 
@@ -144,7 +166,7 @@ def use(tmp_path: Path) -> Use:
         document = config.read(tmp_path / "h.yaml", overrides)
         modules = nn.ModuleDict(make_modules(*heads.split()))
         search = JointSearch(AttentionBeam(length_bonus=0.5), 0.3, lm=FEW)
-        user = {"search": search, "modules": modules} | user
+        user = {"search": search, "modules": modules, "normalizer": None} | user
         files = {"files": {"modules.safetensors": {"sha256": sha256}}}
         checkpoint = Checkpoint(tmp_path / "epoch-0003", files)
         tuned = Tuned(tmp_path, tmp_path / "tuning.json", CONTENT)
@@ -183,6 +205,16 @@ def test_tuned_weights_are_put_into_the_search_but_for_those_given(
         ({"search": GreedySearch()}, "the search is a GreedySearch; expected a JointSearch.*speechkit tune "),
         ({"search": None}, "has no search; expected a JointSearch"),
         ({"search": JointSearch(AttentionBeam(), 0.3)}, "has no lm_weight now, and .*tuning.json has one"),
+        (
+            {"search": JointSearch(AttentionBeam(), 0.3, MANY)},
+            "now 'beam .* many words 0.9'; expected 'beam .* few words 0.9'.*tune .*, with",
+        ),
+        ({"search": JointSearch(AttentionBeam(5), 0.3, FEW)}, "now 'beam search, 5 beams, .* 10 beams, "),
+        (
+            {"search": JointSearch(AttentionBeam(end_threshold=1.5), 0.3, FEW)},
+            "it is now '.*, end_threshold 1.5, .*'; expected",
+        ),
+        ({"normalizer": TextNormalizer("lower")}, "normalizer: it is now 'Unicode .*'; expected None, for"),
         ({"heads": "ctc"}, "JointSearch needs modules.decoder, which is not there"),
     ],
 )
@@ -193,10 +225,11 @@ def test_what_was_tuned_for_something_else_is_refused(
         use(**changed)
 
 
-def test_a_weight_that_the_search_lacks_may_be_given(use: Use) -> None:
-    """Then it is not to be put anywhere."""
-    _, told = use("--search.lm_weight", "0", search=JointSearch(AttentionBeam(), 0.3))
-    assert told["weights"] == {name: value for name, value in BEST.items() if name != "lm_weight"}
+def test_another_search_is_refused_whatever_is_given(use: Use) -> None:
+    """A tuned weight that is given changes nothing of what the others were tuned for."""
+    for search in (JointSearch(AttentionBeam(), 0.3, MANY), JointSearch(AttentionBeam(), 0.3)):
+        with pytest.raises(UserError, match="speechkit tune "):
+            use("--search.lm_weight", "0", search=search)
 
 
 def test_weights_that_are_given_are_not_tuned(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from speechkit.decoding.arpa import format_arpa
 from speechkit.decoding.kneser_ney import train_kneser_ney
 from speechkit.errors import UserError
 from speechkit.tasks import ASR, evaluate_run, main, read_tuned, tune_run
-from speechkit.tasks.tuned import get_weights, sum_ids
+from speechkit.tasks.tuned import get_weights, set_weights, sum_ids
 from speechkit.tasks.weights import read_best, weights_sha256
 
 pytestmark = pytest.mark.integration  # a whole run, a small one: several rooms together
@@ -132,8 +132,10 @@ def tuned_run(done: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tuned, but with other results, so that one sees them used; not to be written into."""
     run = tmp_path_factory.mktemp("tuned") / "run"
     shutil.copytree(done, run)
-    content = tune_run(run)
-    (run / "tuning.json").write_text(json.dumps(content | {"best": BEST}))
+    tune_run(run)
+    search = load(run).search
+    set_weights(search, BEST)
+    change_tuning(run, best=BEST, tuned_search=search.describe())
     return run
 
 
@@ -256,9 +258,8 @@ def test_commands_and_models_use_it_too(run: Path, typed: Typed) -> None:
     assert searched(page) == SEARCH
     model = load(run, tuned=True)
     assert get_weights(model.search, list(BEST)) == BEST
-    given = load(run, tuned=True, overrides=["--search.ctc_weight", "0.5", "--beam.beam_size", "1"]).search
+    given = load(run, tuned=True, overrides=["--search.ctc_weight", "0.5"]).search
     assert get_weights(given, list(BEST)) == BEST | {"ctc_weight": 0.5}
-    assert given.beam.beam_size == 1
     records = report.read_run(page.parent).predictions["test"]
     assert [model.transcribe(record["audio"]).text for record in records] == [
         record["hypothesis"] for record in records
@@ -275,9 +276,10 @@ def test_commands_and_models_use_it_too(run: Path, typed: Typed) -> None:
         ({}, ["--search", "null"], "the search is a GreedySearch; expected a JointSearch"),
         ({"search_class": "CTCSearch"}, [], "the search is a JointSearch; expected a CTCSearch"),
         ({}, ["--search.lm", "null"], "has no lm_weight now"),
+        ({}, ["--beam.beam_size", "1"], "now 'beam search, 1 beams, .*'; expected 'beam search, 2 beams, "),
         ({"schema": 2}, [], "does not tell what was tuned"),
     ],
-    ids=["other weights", "no search", "another search", "no LM", "another version"],
+    ids=["other weights", "no search", "another search", "no LM", "a smaller beam", "another version"],
 )
 def test_what_was_tuned_for_something_else_is_refused(
     changed: dict[str, Any], overrides: list[str], message: str, run: Path
@@ -292,6 +294,22 @@ def test_what_was_tuned_for_something_else_is_refused(
             use()
         assert f"speechkit tune {run}" in str(caught.value)
     assert not (run / "evaluations").exists()
+
+
+def test_what_was_tuned_with_another_language_model_or_rule_is_refused(run: Path, tmp_path: Path) -> None:
+    """A file of the same name, too; by the same changes it is tuned, and used."""
+    changes = ["--search.lm.arpa_file", str(write_lm(tmp_path / "words.arpa", "high", "high high", "low"))]
+    for use in (evaluate_run, lambda run, overrides, tuned: load(run, overrides=overrides, tuned=tuned)):
+        with pytest.raises(UserError, match=r"search: it is now .*speechkit tune .*, with the same changes"):
+            use(run, changes, tuned=True)
+    change_tuning(run, normalization="lower case")
+    with pytest.raises(UserError, match="normalizer: it is now None; expected 'lower case', for which"):
+        evaluate_run(run, tuned=True)
+    assert not (run / "evaluations").exists()
+    tune_run(run, changes)
+    page = evaluate_run(run, changes, tuned=True)
+    told = report.read_json(page.parent / "report.json", "report")["decoding"]["search"]
+    assert told == read_tuned(run).content["tuned_search"]
 
 
 def test_only_the_search_may_be_changed_and_what_it_alone_is_made_of(run: Path, tmp_path: Path) -> None:

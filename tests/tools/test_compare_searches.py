@@ -12,7 +12,7 @@ from speechkit.decoding import AttentionBeam, GreedySearch, JointSearch
 from speechkit.metrics import align, count_operations, edit_distance
 from speechkit.report.recognition import MEASURES
 from speechkit.report.result import build_report
-from speechkit.tasks.tuned import get_weights
+from speechkit.tasks.tuned import get_weights, set_weights
 
 PROJECT = Path(__file__).resolve().parents[2]
 DESCRIPTION = {
@@ -119,10 +119,16 @@ class FakeRun:
         self.tunings[file] = {
             "weights_sha256": self.sha256,
             "search": opened.brain.search.describe(),
+            "normalization": None,
             "overrides": opened.evaluation.document.overrides,
-            "best": dict(self.best),
+            **self.tell_best(),
         }
         return self.tunings[file]
+
+    def tell_best(self) -> dict[str, Any]:
+        search = JointSearch(AttentionBeam(), ctc_weight=0.3)
+        set_weights(search, self.best)
+        return {"best": dict(self.best), "tuned_search": search.describe()}
 
     def evaluate_run(self, run: Path, changes: list[str], *, name: str, tuned: Any) -> Path:
         self.done.append(f"evaluated {name}")
@@ -151,7 +157,11 @@ def test_only_what_is_missing_is_made(tool: Any, tmp_path: Path, monkeypatch: py
     run.sha256 = "cd"
     assert tool.decode(tmp_path, "joint") == tmp_path / "evaluations" / "joint-2"
     assert run.done[3:] == ["tuned joint", "evaluated joint-2"]
-    run.tunings[tmp_path / "tunings" / "joint.json"]["best"] = run.best = {"beam.length_bonus": 2.0}
+    run.best, file = {"beam.length_bonus": 2.0}, tmp_path / "tunings" / "joint.json"
+    run.tunings[file] |= run.tell_best()
     assert tool.decode(tmp_path, "joint") == tmp_path / "evaluations" / "joint-3"
     assert run.done[5:] == ["evaluated joint-3"]
+    run.tunings[file] |= {"tuned_search": "a beam search with another language model"}
+    assert tool.decode(tmp_path, "joint") == tmp_path / "evaluations" / "joint-3"
+    assert run.done[6:] == ["tuned joint"], "for what is there no more"
     assert (tmp_path / "evaluations" / "joint" / "report.json").is_file()
