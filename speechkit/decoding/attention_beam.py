@@ -25,7 +25,8 @@ class AttentionBeam:
     max_ratio, min_ratio: tokens of a text over encoded frames; at most these, then it must end.
     length_bonus: nats a token, against the preference for short texts.
     end_threshold: a text may end only where the first scorer's log-probability of the end is above this many
-        times that of its best token (Hannun et al., 2019, 3.1.2; 1.5 there), or nothing else can follow.
+        times that of its best token (Hannun et al., 2019, 3.1.2; 1.5 there), or nothing else can follow. Both
+        without what takes the same from all tokens (`with_coverage`).
     margin: a beam that is this many nats behind the last result is given up though its score may still rise,
         by bonuses, by a scorer that `may_rise` or has a weight below 0. Else scores only fall, and the search
         stops as soon as nothing can change.
@@ -116,6 +117,7 @@ class AttentionBeam:
         is_last = (beams.most <= step).unsqueeze(1)
         may_end = (beams.least <= step).unsqueeze(1)
         if self.end_threshold is not None:
+            first = first.log_softmax(-1)  # a penalty for coverage, the same for all tokens, is no part of it
             likely = first[:, 0] > self.end_threshold * first[:, 1:].amax(-1)
             only_choice = is_last | (scores[..., 1:].amax(-1) == -torch.inf)
             may_end = may_end & (likely.view_as(beams.scores) | only_choice)

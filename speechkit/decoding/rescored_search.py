@@ -18,6 +18,8 @@ from speechkit.decoding.searches import (
 )
 from speechkit.errors import UserError
 
+N_TOGETHER = 64  # texts that are scored at once: the memory of a network grows with each of their tokens
+
 
 class RescoredSearch:
     """The results of another search, put in order anew by a language model that reads whole texts.
@@ -73,7 +75,11 @@ class RescoredSearch:
         """Natural log of the probability of each text of all utterances; a weight of 0 asks for none."""
         if not self.lm_weight:
             return [0.0] * len(texts)
-        return score_tokens(self.lm.step, self.lm.start(len(texts)), texts, device)
+        scores: list[float] = []
+        for begin in range(0, len(texts), N_TOGETHER):
+            some = texts[begin : begin + N_TOGETHER]
+            scores += score_tokens(self.lm.step, self.lm.start(len(some)), some, device)
+        return scores
 
 
 def _check_search(search: object) -> None:

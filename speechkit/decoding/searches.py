@@ -8,6 +8,7 @@ from torch import Tensor
 
 from speechkit.decoding.attention_beam import AttentionBeam
 from speechkit.decoding.attention_greedy import greedy_attention
+from speechkit.decoding.changes import tell_changes
 from speechkit.decoding.ctc import greedy_ctc
 from speechkit.decoding.ctc_beam import CTCBeam
 from speechkit.decoding.ctc_scorer import ctc_scorer
@@ -62,20 +63,30 @@ class Search(Protocol):
 
 
 class GreedySearch:
-    """CTC's most probable path, or, of a model without CTC, the attention decoder's likeliest tokens."""
+    """CTC's most probable path, or, of a model without CTC, the attention decoder's likeliest tokens.
+
+    max_ratio: tokens that an attention decoder may write, over encoded frames; at most these, then its text
+        is cut.
+    """
 
     needs: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
+
+    def __init__(self, max_ratio: float = 1.0) -> None:
+        check_number(max_ratio, "max_ratio", low=0)
+        self.max_ratio = max_ratio
 
     def __call__(self, heard: Heard) -> list[list[Hypothesis]]:
         """One result for each utterance."""
         if heard.log_probs is not None:
             return [[each] for each in greedy_ctc(heard.log_probs, heard.lengths)]
-        return [[each] for each in greedy_attention([_attention(heard)], heard.lengths)]
+        found = greedy_attention([_attention(heard)], heard.lengths, self.max_ratio)
+        return [[each] for each in found]
 
     def describe(self) -> str:
         """For a report."""
-        return "greedy: the likeliest token at each frame (CTC), or, without CTC, at each step"
+        told = "greedy: the likeliest token at each frame (CTC), or, without CTC, at each step"
+        return told + tell_changes(self)
 
 
 class CTCSearch:
@@ -214,7 +225,9 @@ def _log_probs(heard: Heard) -> Tensor:
 
 def _describe_beam(beam: CTCBeam | AttentionBeam) -> str:
     bonus = f", bonus of {beam.length_bonus:g} a token" if beam.length_bonus else ""
-    return f"{beam.beam_size} beams{bonus}"
+    # How many results are told changes none of them.
+    changes = tell_changes(beam, told=("beam_size", "n_best", "length_bonus"))
+    return f"{beam.beam_size} beams{bonus}{changes}"
 
 
 def _describe_lm(lm: LanguageModel | None, weight: float) -> str:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from speechkit.decoding.arpa_file import ArpaFile
+from speechkit.decoding.changes import tell_changes
 from speechkit.decoding.ngram import BEGIN, END, UNKNOWN, NGramModel
 from speechkit.decoding.spelling import Spellings, check_spelling
 from speechkit.errors import UserError
@@ -89,8 +90,8 @@ class WordNGramScorer:
         return scores.to(tokens.device), State(None, InWord(nodes, words))
 
     def describe(self) -> str:
-        """For a report: what tells the file from others."""
-        return f"{type(self).__name__} of {self._file.describe()}"
+        """For a report: what tells the file from others, and the scorer."""
+        return f"{type(self).__name__} of {self._file.describe()}{tell_changes(self)}"
 
     def _ready(self) -> "_Words":
         if self._words is None:

@@ -177,6 +177,22 @@ def test_coverage_costs_what_is_attended_twice() -> None:
     assert second[0].tolist() == pytest.approx([-8.0] * 3)
 
 
+@pytest.mark.parametrize(("threshold", "expected"), [(1.5, [1, 1, 1]), (3.0, [])])
+def test_coverage_neither_allows_nor_forbids_an_end(threshold: float, expected: list[int]) -> None:
+    """The end has ln 0.2 = -1.6, the best token ln 0.5 = -0.7: allowed from a threshold of 2.3 on."""
+    log_probs = torch.tensor([[0.2, 0.5, 0.3]]).log()
+
+    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        attention = torch.tensor([[0.9, 0.1]]).expand(len(tokens), 2)
+        return log_probs.expand(len(tokens), 3), State(None, {"attention": attention})
+
+    scorer = Scorer(step, State(None, {"attention": None}))
+    beam = AttentionBeam(beam_size=3, end_threshold=threshold)
+    for each in (scorer, with_coverage(scorer, penalty=10.0)):  # 4 nats at the first step, then 9
+        [[found]] = beam([each], torch.tensor([3]))
+        assert found.tokens == expected
+
+
 def test_a_decoder_that_does_not_tell_its_attention_has_no_coverage() -> None:
     with pytest.raises(UserError, match="attention"):
         with_coverage(Scorer(lambda tokens, state: (tokens, state), State(None, [])), penalty=1.0)

@@ -92,6 +92,29 @@ def test_an_utterance_gets_in_a_batch_what_it_gets_alone(heard: Heard) -> None:
         assert [each.score for each in found] == pytest.approx([each.score for each in alone], rel=1e-9)
 
 
+def test_many_results_are_scored_some_at_a_time(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a network whose memory grows with each token of each text: no more of them than stated."""
+    started = []
+
+    class Growing(Bigrams):
+        def start(self, n_rows: int) -> State:
+            started.append(n_rows)
+            return State(None, torch.zeros(n_rows, 0, dtype=torch.int64))
+
+        def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            written = torch.cat([state.moving, tokens.unsqueeze(1)], 1)
+            return self.table[written].sum(1).log_softmax(-1), State(None, written)
+
+    search = RescoredSearch(CTCSearch(CTCBeam(8, n_best=6)), Growing(), WEIGHT, BONUS)
+    expected = search(heard)
+    monkeypatch.setattr("speechkit.decoding.rescored_search.N_TOGETHER", 5)
+    for found, results in zip(search(heard), expected, strict=True):
+        assert [each.tokens for each in found] == [each.tokens for each in results]
+        assert [each.score for each in found] == pytest.approx([each.score for each in results], rel=1e-12)
+    n_texts = sum(map(len, expected))
+    assert started == [n_texts] + [5] * (n_texts // 5) + [n_texts % 5] * (n_texts % 5 > 0)
+
+
 def test_without_weight_all_stays_and_the_model_is_not_asked(heard: Heard) -> None:
     lm, inner = Bigrams(), CTCSearch(CTCBeam(8, n_best=6))
     assert RescoredSearch(inner, lm, lm_weight=0)(heard) == inner(heard)
