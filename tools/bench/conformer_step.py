@@ -91,13 +91,18 @@ def main() -> None:
         print(measure(options.way, options.steps))
         return
     rounds = [{way: measure_apart(way, options.steps) for way in WAYS} for _ in range(options.rounds)]
+    commit = ["git", "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(commit, cwd=PROJECT, capture_output=True, text=True, check=False)
+    times = {way: [1000 * each[way] for each in rounds] for way in WAYS}
     rows = [
         {
             "step": way,
-            "milliseconds": round(1000 * statistics.median(each[way] for each in rounds)),
+            "milliseconds": round(statistics.median(times[way])),
+            "min_to_max": f"{min(times[way]):.0f} to {max(times[way]):.0f}",
             "of_torch's_defaults": f"{statistics.median(each[way] / each[WAYS[0]] for each in rounds):.2f}",
             "rounds": options.rounds,
             "machine": f"{platform.machine()}, 2 threads, torch {version('torch')}",
+            "commit": found.stdout.strip(),
         }
         for way in WAYS
     ]
