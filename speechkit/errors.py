@@ -3,7 +3,8 @@
 import difflib
 import errno
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -71,6 +72,17 @@ def _rebuild(kind: type[UserError], state: dict) -> UserError:
     error.__dict__.update(state)
     error.args = (state.get("found", ""),)
     return error
+
+
+@contextmanager
+def under_key(key: str, do: str) -> Iterator[None]:
+    """A mistake that is found within is one of this key's value; `do` is what helps besides."""
+    try:
+        yield
+    except UserError as error:
+        error.key = key
+        error.do = f"{error.do}, or {do}" if error.do else do
+        raise
 
 
 def suggest(word: str, candidates: Iterable[str]) -> str:

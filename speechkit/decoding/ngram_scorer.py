@@ -1,14 +1,13 @@
 """N-gram models of tokens beside a search: scores of every next token, for many hypotheses at once."""
 
 import math
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from speechkit.decoding.arpa_file import KEY, ArpaFile
 from speechkit.decoding.ngram import BEGIN, END, UNKNOWN, Context, NGramModel
-from speechkit.decoding.spelling import find_other_case
+from speechkit.decoding.spelling import Symbols, find_other_case
 from speechkit.errors import UserError
 from speechkit.ops.search_state import State
 
@@ -17,19 +16,6 @@ BOUNDARY = 0
 NOTHING = -1  # in a context that is not full yet
 SPACE = "<space>"  # names the token " " in a file whose words stand between blanks
 MAX_CELLS = 32_000_000  # of float32 in the rows that are kept: 128 MB
-
-
-class Symbols(Protocol):
-    """Names of the tokens 1, 2, ..., as tokenizers have them."""
-
-    @property
-    def n_tokens(self) -> int: ...
-
-    @property
-    def is_ready(self) -> bool: ...  # whether it has its tokens: pieces are learned
-
-    @property
-    def symbols(self) -> list[str]: ...
 
 
 class NGramScorer:

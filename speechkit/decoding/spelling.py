@@ -12,8 +12,8 @@ SHARE = 0.01  # of a model's words must be spelled
 N_NAMED = 5  # symbols that an error shows
 
 
-class Spellings(Protocol):
-    """The names of the tokens 1, 2, ..., and what they write, in UTF-8, as tokenizers tell them."""
+class Symbols(Protocol):
+    """The names of the tokens 1, 2, ..., as tokenizers have them."""
 
     @property
     def n_tokens(self) -> int: ...
@@ -23,6 +23,10 @@ class Spellings(Protocol):
 
     @property
     def symbols(self) -> list[str]: ...
+
+
+class Spellings(Symbols, Protocol):
+    """And what they write, in UTF-8."""
 
     @property
     def spellings(self) -> list[bytes]: ...

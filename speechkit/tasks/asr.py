@@ -162,8 +162,10 @@ class ASR(Brain):
         results = find_texts(self.modules, *predictions[:3], search)
         found = [best for best, *_ in results]
         tokenizer = ready_tokenizer(self.tokenizer)
-        times = self._time(predictions, found) if stage is Stage.TEST else [{}] * len(found)
-        lists = list_results(results, tokenizer) if stage is Stage.TEST else times
+        nothing: list[dict[str, Any]] = [{}] * len(found)
+        times, lists = nothing, nothing
+        if stage is Stage.TEST:
+            times, lists = self._time(predictions, found), list_results(results, tokenizer)
         return [
             {
                 **describe_utterance(batch, row),

@@ -1,35 +1,19 @@
 """A trained language model beside a search of speech recognition."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from speechkit.errors import UserError
+from speechkit.decoding.spelling import Spellings
+from speechkit.errors import UserError, under_key
 from speechkit.ops.search_state import State, map_tree
 from speechkit.tasks.language_modeling import LanguageModel
 from speechkit.tasks.weights import read_best, weights_sha256
 
 KEY = "search.lm.run"
-
-
-class Named(Protocol):
-    """A tokenizer, as far as tokens are compared by it."""
-
-    @property
-    def n_tokens(self) -> int: ...
-
-    @property
-    def is_ready(self) -> bool: ...
-
-    @property
-    def symbols(self) -> list[str]: ...
-
-    @property
-    def spellings(self) -> list[bytes]: ...
+MOVED = f"give its place now: --{KEY} PATH"
 
 
 class TrainedLM:
@@ -45,7 +29,7 @@ class TrainedLM:
 
     may_rise = False
 
-    def __init__(self, run: str, tokenizer: Named) -> None:
+    def __init__(self, run: str, tokenizer: Spellings) -> None:
         self.run, self.tokenizer = str(run), tokenizer
         self._model: LanguageModel | None = None
         self._is_checked = False
@@ -80,7 +64,7 @@ class TrainedLM:
     def describe(self) -> str:
         """For a report: the run's folder and the begin of its weights' sha256; found once, then kept."""
         if not self._told:
-            with _key_named():
+            with under_key(KEY, MOVED):
                 checkpoint, _ = read_best(self.run)
             folder = Path(*Path(self.run).absolute().parts[-2:])  # runs are often numbered: lm/1
             self._told = f"{type(self).__name__} of {folder}, weights {weights_sha256(checkpoint)[:12]}"
@@ -97,21 +81,10 @@ class TrainedLM:
         raise UserError(found, expected="those of the recogniser's tokenizer", do=do, key="search.lm")
 
 
-@contextmanager
-def _key_named() -> Iterator[None]:
-    try:
-        yield
-    except UserError as error:
-        error.key = KEY
-        here = f"give its place now: --{KEY} PATH"
-        error.do = f"{error.do}, or {here}" if error.do else here
-        raise
-
-
 def _load(run: str) -> LanguageModel:
     from speechkit.tasks.load import load  # which knows all tasks
 
-    with _key_named():
+    with under_key(KEY, MOVED):
         model = load(run)
     if not isinstance(model, LanguageModel):
         found = f"{run} is a {type(model).__name__}"
@@ -119,7 +92,7 @@ def _load(run: str) -> LanguageModel:
     return model
 
 
-def _tell_difference(here: Named, there: Named) -> str:
+def _tell_difference(here: Spellings, there: Spellings) -> str:
     if here.n_tokens != there.n_tokens:
         return f"{there.n_tokens}, where the recogniser has {here.n_tokens}"
     if not here.is_ready or (here.symbols, here.spellings) == (there.symbols, there.spellings):

@@ -16,12 +16,8 @@ def yaml_pieces() -> list[Path]:
 
 
 ENCODERS = sorted((PROJECT / "configs" / "encoders").glob("*.yaml"))
-RECOGNIZERS = {
-    "conformer": "0.4",
-    "conformer_ctc": "1.0",
-    "las": "0.0",
-    "transformer": "0.4",
-}  # with CTC's share of the search
+# With CTC's share of the search.
+RECOGNIZERS = {"conformer": "0.4", "conformer_ctc": "1.0", "las": "0.0", "transformer": "0.4"}
 
 
 def name_of(path: Path) -> str:

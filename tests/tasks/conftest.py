@@ -23,18 +23,7 @@ from speechkit.tasks import Classification, main
 if __name__ == "__main__":
     main(Classification, __file__)
 '''
-HPARAMS = """seed: 3
-manifest_folder: {manifests}
-output_folder: {output}
-data_folder: somewhere
-labels: [low, middle, high]
-sample_rate: 8000
-clip_seconds: 0.5
-n_epochs: 2
-n_workers: 0
-device: cpu
-
-train_data: !new:speechkit.data.CutBatches
+DATA = """train_data: !new:speechkit.data.CutBatches
     manifest: !ref <manifest_folder>/train.jsonl
     sampler: !name:lhotse.dataset.SimpleCutSampler
         max_cuts: 8
@@ -52,7 +41,22 @@ test_data:
         sampler: !name:lhotse.dataset.SimpleCutSampler
             max_cuts: 5
         sample_rate: !ref <sample_rate>
+"""
+HPARAMS = (
+    """seed: 3
+manifest_folder: {manifests}
+output_folder: {output}
+data_folder: somewhere
+labels: [low, middle, high]
+sample_rate: 8000
+clip_seconds: 0.5
+n_epochs: 2
+n_workers: 0
+device: cpu
 
+"""
+    + DATA
+    + """
 augmentation: !new:speechkit.features.SpecAugment
     max_time_frames: 10
     max_frequency_bands: 3
@@ -73,6 +77,7 @@ modules:
 optimizer: !name:torch.optim.Adam
     lr: 0.03
 """
+)
 
 PREPARE = '''"""The manifests of a folder of tones lie in it."""
 

@@ -9,39 +9,27 @@ from speechkit import load, report
 from speechkit.errors import UserError
 from speechkit.tasks import ASR, LanguageModeling, evaluate_run, main, tune_run
 
+from .conftest import DATA
 from .test_trained_lm import HPARAMS as LM_HPARAMS
 
 pytestmark = pytest.mark.integration  # three small trainings
 
 WEIGHT, BONUS = 0.7, 0.3
 TRAIN = '"""The names of tones."""\n\nfrom speechkit.tasks import {task}, main\n\nmain({task}, __file__)\n'
-HPARAMS = """seed: 3
+HPARAMS = (
+    """seed: 3
 manifest_folder: {manifests}
 output_folder: {folder}/run
 lm_run: {lm}
 sample_rate: 8000
 n_epochs: 2
+n_workers: 0
 device: cpu
 tokenizer: !new:speechkit.data.CharacterTokenizer
     symbols: deghilmow
-train_data: !new:speechkit.data.CutBatches
-    manifest: !ref <manifest_folder>/train.jsonl
-    sampler: !name:lhotse.dataset.SimpleCutSampler
-        max_cuts: 8
-        shuffle: True
-    sample_rate: !ref <sample_rate>
-valid_data: !new:speechkit.data.CutBatches
-    manifest: !ref <manifest_folder>/valid.jsonl
-    sampler: !name:lhotse.dataset.SimpleCutSampler
-        max_cuts: 5
-    sample_rate: !ref <sample_rate>
-test_data:
-    test: !new:speechkit.data.CutBatches
-        manifest: !ref <manifest_folder>/test.jsonl
-        sampler: !name:lhotse.dataset.SimpleCutSampler
-            max_cuts: 5
-        sample_rate: !ref <sample_rate>
-modules:
+"""
+    + DATA
+    + """modules:
     features: !new:speechkit.features.LogMel
         sample_rate: !ref <sample_rate>
         n_mels: 20
@@ -56,6 +44,7 @@ modules:
 optimizer: !name:torch.optim.Adam
     lr: 0.01
 """
+)
 LM = """lm: !new:speechkit.tasks.TrainedLM
         run: !ref <lm_run>
         tokenizer: !ref <tokenizer>
