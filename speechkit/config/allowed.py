@@ -15,6 +15,7 @@ PARTS_OF_ROOMS = {
     "training": ("schedules",),
     "data": (
         "batches",
+        "mixtures",
         "text_batches",
         "augmentation",
         "transforms",

@@ -1,6 +1,7 @@
 """Lhotse cuts to batches: manifests, the sequence of batches, augmentation of cuts, synthetic corpora."""
 
-from speechkit.data.batches import Batch, CutBatches, Skipped
+from speechkit.data.batch import Batch, Skipped, Talker
+from speechkit.data.batches import CutBatches
 from speechkit.data.clips import read_clips
 from speechkit.data.corpus import (
     Clip,
@@ -18,6 +19,7 @@ from speechkit.data.download import run_download
 from speechkit.data.lexicon import LexiconTokenizer
 from speechkit.data.librispeech_synthesis import synthesize_librispeech
 from speechkit.data.manifest import read_cuts, write_cuts
+from speechkit.data.mixtures import DynamicMixing, RecordedSources
 from speechkit.data.own import prepare_folder, prepare_table, prepare_transcripts
 from speechkit.data.reverberation import Reverberation
 from speechkit.data.sentence_piece import SentencePieceTokenizer
@@ -38,7 +40,7 @@ from speechkit.data.subsets import batches_by_subset
 from speechkit.data.text_batches import TextBatch, TextBatches
 from speechkit.data.text_lines import Sentence, write_sentences
 from speechkit.data.tokenizers import CharacterTokenizer, WordTokenizer
-from speechkit.data.transforms import FixDuration, Gain, Noise, Speed, TimeShift
+from speechkit.data.transforms import FixDuration, Gain, Noise, RandomCrop, Speed, TimeShift
 
 __all__ = [
     "SILENCE",
@@ -48,16 +50,20 @@ __all__ = [
     "CharacterTokenizer",
     "Clip",
     "CutBatches",
+    "DynamicMixing",
     "FixDuration",
     "Gain",
     "LexiconTokenizer",
     "Noise",
+    "RandomCrop",
+    "RecordedSources",
     "Reverberation",
     "SentencePieceTokenizer",
     "Sentence",
     "Sharded",
     "Skipped",
     "Speed",
+    "Talker",
     "TextBatch",
     "TextBatches",
     "TimeShift",

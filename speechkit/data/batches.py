@@ -1,19 +1,20 @@
 """Batches of cuts: one sequence an epoch, a function of the seed and the epoch alone."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from random import Random
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from lhotse.cut import Cut
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from speechkit.data.batch import Batch, Heard, Skipped, collate, text_of
 from speechkit.data.indexing import ManifestTable
+from speechkit.data.mixtures import Mixing
 from speechkit.data.reading import UnreadableAudio, load_waveform, notice, notices, open_cut
 from speechkit.data.sampling import Sampler, check_limits, sample
 from speechkit.data.shards import ShardTable
@@ -21,63 +22,13 @@ from speechkit.data.signals import hold_signals, leave_signals_to_parent
 from speechkit.data.tables import CutTable, Line, open_line
 from speechkit.errors import UserError
 from speechkit.ops.random import keyed_random
-from speechkit.ops.sharing import ALL, ALONE, Share, Turn, take_turns
+from speechkit.ops.sharing import ALL, Share, Turn, take_turns
 
 LEFT_OUT = "left out "  # how the kinds of notices begin that name a skipped cut
 MAX_NAMED = 10  # skipped cuts that are named to the user; the others are in the records all the same
 Transform = Callable[[Cut, Random], Cut]
-Own = tuple[list[Line] | None, Turn]  # of one process's batch, unread
-
-
-class Skipped(NamedTuple):
-    """A cut that is not in its batch, and why: a word or two to count by, and what is wrong in detail."""
-
-    id: str
-    reason: str  # "unreadable", "empty", "too short" or "not finite"; a task may have others
-    detail: str
-
-
-@dataclass
-class Batch:
-    """Utterances side by side; length 0 where nothing could be read, or nothing was left for this process."""
-
-    ids: list[str]
-    waveforms: Tensor  # (B, N) float32 within -1 to 1, zeros past the length
-    lengths: Tensor  # (B,) int64, samples
-    texts: list[str]
-    speakers: list[str]
-    groups: list[str]  # `group` among the cut's or its supervision's custom fields
-    seconds: list[float]  # duration in the manifest, before any transform
-    paths: list[str]  # the (first) audio file, "" for audio in memory
-    skipped: list[Skipped] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)  # to tell the user; each comes once
-    turn: Turn = ALONE  # the batches and cuts that all processes take together with this one
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """The same batch with its tensors on a device."""
-        return replace(self, waveforms=self.waveforms.to(device), lengths=self.lengths.to(device))
-
-    def without(self, left_out: Mapping[int, Skipped], notices: Iterable[str] = ()) -> "Batch":
-        """The other utterances; those left out, by their row, join `skipped`."""
-        rows = [row for row in range(len(self)) if row not in left_out]
-        lengths = self.lengths[rows]
-        n_samples = int(lengths.max()) if rows else 0
-        return replace(
-            self,
-            ids=[self.ids[row] for row in rows],
-            waveforms=self.waveforms[rows, :n_samples],
-            lengths=lengths,
-            texts=[self.texts[row] for row in rows],
-            speakers=[self.speakers[row] for row in rows],
-            groups=[self.groups[row] for row in rows],
-            seconds=[self.seconds[row] for row in rows],
-            paths=[self.paths[row] for row in rows],
-            skipped=[*self.skipped, *left_out.values()],
-            notices=[*self.notices, *notices],
-        )
+# Of one process's batch, unread: the lines of each item, one unless mixtures are made.
+Own = tuple[list[list[Line]] | None, Turn]
 
 
 class CutBatches:
@@ -95,6 +46,8 @@ class CutBatches:
         unreadable: what to do about audio that cannot be read, or is shorter than its manifest says, or has
             no samples, or some that are not finite: "skip" leaves it out, lists it in `Batch.skipped` and
             names the first ten in `Batch.notices`; "stop" ends with an error that names the file
+        mixing: makes mixtures with their sources, `RecordedSources` or `DynamicMixing`; without it a cut is
+            one signal
 
     Of several channels the mean is taken. Nothing is read before one iterates or counts.
     """
@@ -107,6 +60,7 @@ class CutBatches:
         transforms: Iterable[Transform] = (),
         n_workers: int = 0,
         unreadable: Literal["skip", "stop"] = "skip",
+        mixing: Mixing | None = None,
     ) -> None:
         if unreadable not in ("skip", "stop"):
             raise UserError(f"unreadable: {unreadable!r}", expected="skip or stop")
@@ -119,6 +73,7 @@ class CutBatches:
         self.transforms = tuple(transforms)
         self.n_workers = n_workers
         self.unreadable = unreadable
+        self.mixing = mixing
         self._table: CutTable | None = None
         self._said: set[str] = set()
 
@@ -137,7 +92,7 @@ class CutBatches:
     def texts(self) -> Iterator[str]:
         """The text of each cut, in the manifest's order, for a tokenizer to learn; no audio is read."""
         table = self._open()
-        return (_text(open_line(table.line(number))) for number in table.order())
+        return (text_of(open_line(table.line(number))) for number in table.order())
 
     def iterate(self, seed: int, epoch: int, skip: int = 0, share: Share = ALL) -> Iterator[Batch]:
         """The batches of an epoch, from number `skip` on; those before cost no reading of audio.
@@ -149,7 +104,7 @@ class CutBatches:
             UserError: no manifest, a line in it that is no cut, no cuts at all, settings that the sampler
                 refuses; unreadable audio under `unreadable="stop"`
         """
-        reader = _Reader(seed, epoch, self.sample_rate, self.transforms, self.unreadable)
+        reader = _Reader((seed, epoch), self.sample_rate, self.transforms, self.unreadable, self.mixing)
         turns = self._take_turns(seed, epoch, skip, share)
         read = map(reader.__getitem__, turns) if self.n_workers == 0 else self._load(reader, turns)
         try:
@@ -167,7 +122,14 @@ class CutBatches:
         table = self._open()
         batches = islice(sample(table, self.sampler, seed, epoch, self.manifest), skip, None)
         for own, turn in take_turns(batches, share):
-            yield (None if own is None else [table.line(number) for number in own]), turn
+            yield (None if own is None else [self._lines(number, seed, epoch) for number in own]), turn
+
+    def _lines(self, number: int, seed: int, epoch: int) -> list[Line]:
+        """The line of a cut, and of those that are mixed with it."""
+        table = self._open()
+        if self.mixing is None:
+            return [table.line(number)]
+        return self.mixing.choose(table, number, (seed, epoch))
 
     def _not_said_yet(self, told: dict[str, str]) -> list[str]:
         texts = []
@@ -215,10 +177,15 @@ class _Reader(Dataset):
     """
 
     def __init__(
-        self, seed: int, epoch: int, sample_rate: int, transforms: tuple[Transform, ...], unreadable: str
+        self,
+        key: tuple[int, int],
+        sample_rate: int,
+        transforms: tuple[Transform, ...],
+        unreadable: str,
+        mixing: Mixing | None,
     ) -> None:
-        self.seed, self.epoch, self.sample_rate = seed, epoch, sample_rate
-        self.transforms, self.unreadable = transforms, unreadable
+        self.key, self.sample_rate = key, sample_rate
+        self.transforms, self.unreadable, self.mixing = transforms, unreadable, mixing
 
     def __getitem__(self, own: Own) -> tuple[Batch, dict[str, str]] | UserError:
         told: dict[str, str] = {}
@@ -227,66 +194,43 @@ class _Reader(Dataset):
         torch.set_num_threads(1)
         try:
             lines, turn = own
-            return replace(self._read([open_line(line) for line in lines or []]), turn=turn), told
+            items = [[open_line(line) for line in each] for each in lines or []]
+            return replace(self._read(items), turn=turn), told
         except UserError as error:
             return error
         finally:
             torch.set_num_threads(n_threads)
             notices.reset(token)
 
-    def _read(self, cuts: list[Cut]) -> Batch:
-        read: list[tuple[Cut, np.ndarray]] = []
+    def _read(self, items: list[list[Cut]]) -> Batch:
+        read: list[tuple[Cut, Heard]] = []
         skipped = []
-        for cut in cuts:
+        for cut, *others in items:
             try:
-                read.append((cut, self._waveform(cut)))
+                read.append((cut, self._hear(cut, others)))
             except UnreadableAudio as error:
                 if self.unreadable == "stop":
                     do = "mend or remove the audio, or set unreadable: skip"
                     raise UserError(f"audio of cut {cut.id} cannot be used: {error}", do=do) from error
                 skipped.append(Skipped(cut.id, error.reason, str(error)))
                 notice(f"{LEFT_OUT}{cut.id}", f"cut {cut.id} is left out: {error}")
-        return _collate(read, skipped)
+        return collate(read, skipped)
 
-    def _waveform(self, cut: Cut) -> np.ndarray:
-        random = keyed_random(self.seed, self.epoch, cut.id)
+    def _hear(self, cut: Cut, others: list[Cut]) -> Heard:
+        if self.mixing is not None:
+            draws = keyed_random(*self.key, cut.id, "mixture")
+            return self.mixing.mix([cut, *others], self._open, draws)
+        return Heard(load_waveform(self._open(cut, cut.id)))
+
+    def _open(self, cut: Cut, key: str, is_source: bool = False) -> Cut:
+        """A cut as it is heard, unread; what is drawn for it depends on `key` (its id, unless it is one of
+        several). Of a mixture's source what comes to the mixture alone is left out."""
+        random = keyed_random(*self.key, key)
         if cut.duration == 0:
             raise UnreadableAudio("zero length in the manifest", "empty")
         opened = open_cut(cut, self.sample_rate)
         for transform in self.transforms:
-            opened = transform(opened, random)
-        return load_waveform(opened)
-
-
-def _collate(read: list[tuple[Cut, np.ndarray]], skipped: list[Skipped]) -> Batch:
-    cuts = [cut for cut, _ in read]
-    lengths = torch.tensor([len(x) for _, x in read], dtype=torch.int64)
-    waveforms = torch.zeros(len(read), int(lengths.max()) if read else 0)
-    for row, (_, x) in zip(waveforms, read, strict=True):
-        row[: len(x)] = torch.from_numpy(x)
-    return Batch(
-        ids=[cut.id for cut in cuts],
-        waveforms=waveforms,
-        lengths=lengths,
-        texts=[_text(cut) for cut in cuts],
-        speakers=[next((s.speaker for s in cut.supervisions if s.speaker), "") for cut in cuts],
-        groups=[_group(cut) for cut in cuts],
-        seconds=[float(cut.duration) for cut in cuts],
-        paths=[_path(cut) for cut in cuts],
-        skipped=skipped,
-    )
-
-
-def _text(cut: Cut) -> str:
-    return " ".join(supervision.text for supervision in cut.supervisions if supervision.text)
-
-
-def _group(cut: Cut) -> str:
-    customs = [getattr(cut, "custom", None), *(supervision.custom for supervision in cut.supervisions)]
-    return next((str(custom["group"]) for custom in customs if custom and "group" in custom), "")
-
-
-def _path(cut: Cut) -> str:
-    first = cut.tracks[0].cut if hasattr(cut, "tracks") else cut
-    sources = first.recording.sources if getattr(first, "recording", None) else []
-    return str(sources[0].source) if sources and sources[0].type == "file" else ""
+            changed = transform(opened, random)
+            if not (is_source and getattr(transform, "for_mixtures_alone", False)):
+                opened = changed
+        return opened

@@ -261,14 +261,20 @@ def load_waveform(cut: Cut) -> np.ndarray:
     Raises:
         UnreadableAudio: with the reason
     """
+    x = load_samples(cut)
+    peak = max(float(x.max()), -float(x.min()))
+    return x / np.float32(peak) if peak > 1 else x
+
+
+def load_samples(cut: Cut) -> np.ndarray:
+    """The samples (N,) of an opened cut as they are, N above 0."""
     try:
         x = cut.load_audio()[0]
     except Exception as error:
         raise _reason(error) from error.__cause__
     if not len(x):
         raise UnreadableAudio("zero length", "empty")
-    peak = max(float(x.max()), -float(x.min()))
-    return x / np.float32(peak) if peak > 1 else x
+    return x
 
 
 def _reason(error: Exception) -> BaseException:

@@ -26,8 +26,11 @@ class Reverberation:
     leaves the speech where it was, so that alignments hold, and a cut has as many samples as before; what
     rings on after its end is cut off. The mean power stays what it was. Give it before `Noise`, which then
     has its ratio to the speech in the room, and before paddings, of which it does not reach into the zeros.
+    Of a mixture with recorded sources the sources stay dry.
     Source: Ko et al., A study on data augmentation of reverberant speech, ICASSP 2017.
     """
+
+    for_mixtures_alone = True
 
     def __init__(self, impulse_responses: str, probability: float = 1.0) -> None:
         check_probability(probability)

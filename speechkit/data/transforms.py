@@ -105,6 +105,24 @@ class FixDuration:
         return cut
 
 
+class RandomCrop:
+    """Take a random stretch of `seconds` of every cut that is longer."""
+
+    def __init__(self, seconds: float) -> None:
+        if seconds <= 0:
+            raise UserError(f"a stretch of {seconds} seconds", expected="more than 0")
+        self.seconds = seconds
+
+    def __call__(self, cut: Cut, random: Random) -> Cut:
+        rate = cut.sampling_rate
+        n_kept = max(1, round(self.seconds * rate))
+        n_more = cut.num_samples - n_kept
+        if n_more <= 0:
+            return cut
+        offset = random.randint(0, n_more) / rate
+        return cut.truncate(offset=offset, duration=n_kept / rate, preserve_id=True)
+
+
 class TimeShift:
     """Move a cut in time by up to `max_seconds` either way, at most half its duration; the gap is zeros."""
 
@@ -138,8 +156,11 @@ class Noise:
 
     The signal-to-noise ratio, drawn evenly from `snr_db`, is that of the mean power of the cut (its padding
     not counted) to the mean power of the noise. A random span of a random recording is read, no more; a
-    recording shorter than the cut is repeated, and one without samples left out.
+    recording shorter than the cut is repeated, and one without samples left out. Of a mixture with recorded
+    sources (`RecordedSources`) the sources stay as they are.
     """
+
+    for_mixtures_alone = True
 
     def __init__(self, manifest: str, snr_db: tuple[float, float], probability: float = 1.0) -> None:
         if len(snr_db) != 2:
