@@ -5,11 +5,15 @@ from speechkit.models.classifier import Classifier
 from speechkit.models.contexts import ContentAttention, LocationAttention, MeanContext, MultiheadContext
 from speechkit.models.convnet import ConvNet
 from speechkit.models.crdnn import CRDNN
+from speechkit.models.dual_path import DualPath
 from speechkit.models.ensemble import Ensemble
 from speechkit.models.language_models import RecurrentLM, TransformerLM
+from speechkit.models.paths import RecurrentPath, TransformerPath
 from speechkit.models.pyramidal_encoder import PyramidalEncoder
 from speechkit.models.recurrent_decoder import RecurrentDecoder
 from speechkit.models.resnet import ResNet
+from speechkit.models.separator import FilterbankDecoder, FilterbankEncoder, MaskingSeparator
+from speechkit.models.temporal_conv_net import TemporalConvNet
 from speechkit.models.transformer_decoder import TransformerDecoder
 from speechkit.models.transformer_encoder import ConformerEncoder, TransformerEncoder
 
@@ -20,15 +24,22 @@ __all__ = [
     "ConformerEncoder",
     "ContentAttention",
     "ConvNet",
+    "DualPath",
     "Ensemble",
+    "FilterbankDecoder",
+    "FilterbankEncoder",
     "LocationAttention",
+    "MaskingSeparator",
     "MeanContext",
     "MultiheadContext",
     "PyramidalEncoder",
     "RecurrentDecoder",
     "RecurrentLM",
+    "RecurrentPath",
     "ResNet",
+    "TemporalConvNet",
     "TransformerDecoder",
     "TransformerEncoder",
     "TransformerLM",
+    "TransformerPath",
 ]

@@ -35,6 +35,7 @@ class BlockParts:
     n_heads: int
     hidden_size: int
     dropout: float
+    norm_eps: float = 1e-5
 
     def numbers(self, key: str) -> int:
         """Numbers in `width` or `hidden_size`."""
@@ -42,7 +43,7 @@ class BlockParts:
 
     def norm(self) -> nn.Module:
         """A layer norm."""
-        return layers_over(self.algebra).layer_norm(input_size=self.numbers("width"))
+        return layers_over(self.algebra).layer_norm(input_size=self.numbers("width"), eps=self.norm_eps)
 
     def residual(self, scale: float = 1.0) -> Residual:
         """What adds a layer to its input."""

@@ -4,6 +4,7 @@ from speechkit.nnet.conformer_convolution import ConformerConvolution
 from speechkit.nnet.convolution import Conv1d, Conv2d
 from speechkit.nnet.dropout import Dropout, Dropout2d
 from speechkit.nnet.feed_forward import FeedForward
+from speechkit.nnet.global_norm import GlobalLayerNorm
 from speechkit.nnet.hyper_activations import Cardioid, HyperDropout, ModReLU, PhaseTanh, ZReLU
 from speechkit.nnet.hyper_attention import (
     CMultiheadAttention,
@@ -85,6 +86,7 @@ __all__ = [
     "Dropout2d",
     "FeedForward",
     "GlobalAveragePool",
+    "GlobalLayerNorm",
     "HyperBatchNorm",
     "HyperConv1d",
     "HyperConv2d",

@@ -16,6 +16,7 @@ def yaml_pieces() -> list[Path]:
 
 
 ENCODERS = sorted((PROJECT / "configs" / "encoders").glob("*.yaml"))
+SEPARATORS = sorted((PROJECT / "configs" / "separators").glob("*.yaml"))
 # With CTC's share of the search.
 RECOGNIZERS = {"conformer": "0.4", "conformer_ctc": "1.0", "las": "0.0", "transformer": "0.4"}
 
@@ -78,8 +79,12 @@ def test_every_piece_is_used_by_a_recipe() -> None:
         for line in path.read_text().splitlines()
         if "!include:" in line.split("#")[0]
     }
-    # Swapped for one another below.
-    included |= {*ENCODERS, *(PROJECT / f"configs/recognizers/{name}.yaml" for name in RECOGNIZERS)}
+    # Swapped for one another below; separators also in tests/models/test_separators.py.
+    included |= {
+        *ENCODERS,
+        *SEPARATORS,
+        *(PROJECT / f"configs/recognizers/{name}.yaml" for name in RECOGNIZERS),
+    }
     assert [name_of(path) for path in yaml_pieces() if path.resolve() not in included] == []
 
 
@@ -145,3 +150,13 @@ def test_one_line_swaps_the_recognizer(name: str, encoder: Path, tmp_path: Path)
         )
     )
     check_build(recipe_of(recipe), swapped, [*placeholders(recipe), "--search.ctc_weight", RECOGNIZERS[name]])
+
+
+@pytest.mark.parametrize("piece", SEPARATORS, ids=name_of)
+def test_a_separator_takes_sizes_where_it_is_included(piece: Path, tmp_path: Path) -> None:
+    from speechkit import config
+
+    parent = tmp_path / "parent.yaml"
+    lines = ["n_sources: 3", f"part: !include:{piece}", "    n_sources: !ref <n_sources>", "    n_filters: 8"]
+    parent.write_text("\n".join([*lines, "separator: !ref <part[separator]>", ""]))
+    assert [str(problem) for problem in config.check(parent, [], schema=None)] == []
