@@ -57,20 +57,32 @@ def write_clip(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
     write_atomic(path, content.getvalue())
 
 
-def write_clips(run_folder: str | Path, subset: str, clips: Iterable[tuple[str, np.ndarray, int]]) -> None:
-    """Write `clips/<subset>/` from (id, samples, sample rate) triples and enter them in `clips/index.json`.
+Clip = tuple[str, np.ndarray, int] | tuple[str, np.ndarray, int, str]  # id, samples, sample rate, part
 
-    The order given is kept in the index; entries of this subset that stood there before are replaced.
+
+def write_clips(run_folder: str | Path, subset: str, clips: Iterable[Clip]) -> None:
+    """Write `clips/<subset>/` from (id, samples, sample rate) and enter them in `clips/index.json`.
+
+    An utterance of several signals gives a clip for each, with a fourth item, which names it: "mixture",
+    "estimate 1". The order given is kept in the index; entries of this subset that stood there before are
+    replaced.
     """
     run_folder = Path(run_folder)
     entries = [entry for entry in read_index(run_folder) if entry["subset"] != subset]
-    for clip_id, samples, sample_rate in clips:
-        path = f"clips/{file_name(subset)}/{file_name(clip_id)}.wav"
+    for clip_id, samples, sample_rate, *part in clips:
+        path = f"clips/{file_name(subset)}/{file_name(clip_id)}"
+        # Names of folders end otherwise than those of files: no id's folder is another id's file.
+        path += f".parts/{file_name(part[0])}.wav" if part else ".wav"
         write_clip(run_folder / path, samples, sample_rate)
         seconds = round(len(samples) / sample_rate, 6)
-        entries.append(
-            {"subset": subset, "id": clip_id, "path": path, "sample_rate": sample_rate, "seconds": seconds}
-        )
+        entry = {
+            "subset": subset,
+            "id": clip_id,
+            "path": path,
+            "sample_rate": sample_rate,
+            "seconds": seconds,
+        }
+        entries.append(entry | ({"part": part[0]} if part else {}))
     write_json(run_folder / INDEX, {"schema": SCHEMA, "clips": entries}, "clips")
 
 

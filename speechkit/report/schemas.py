@@ -154,7 +154,16 @@ FORMATS: dict[str, Any] = {
     },
     "clips": {
         "schema": SCHEMA,
-        "clips": [{"subset": str, "id": str, "path": str, "sample_rate": COUNT, "seconds": AMOUNT}],
+        "clips": [
+            {
+                "subset": str,
+                "id": str,
+                "path": str,
+                "sample_rate": COUNT,
+                "seconds": AMOUNT,
+                "part?": str,  # which of an utterance's signals: "mixture", "estimate 1", "reference 1"
+            }
+        ],
     },
     "report": {
         "schema": SCHEMA,
@@ -233,6 +242,11 @@ FORMATS["folds"] = {
     "device": str,
 }
 
+# Decibels of a mixture, means over its sources, and of one source; null: not defined, as for silence.
+_DECIBELS = {
+    **dict.fromkeys(("si_snr", "si_snri"), (NUMBER, None)),
+    **dict.fromkeys(("sdr?", "sdri?", "pesq?", "stoi?"), (NUMBER, None)),
+}
 _EDITS = dict.fromkeys(("correct", "substitutions", "deletions", "insertions"), COUNT)
 
 # What a task's records hold besides, where the utterance was not skipped.
@@ -265,5 +279,13 @@ TASK_RECORDS: dict[str, Any] = {
         "counts": {"tokens": COUNT, "words": COUNT, "characters": COUNT},  # each with the end
         "scores": {"log_probability": (NUMBER, None)},
         "surprise": [Row((str, (NUMBER, None)))],  # bits of each word, and of the end
+    },
+    "separation": {
+        "group?": (str, None),  # "same gender", "mixed gender"
+        "counts": {"sources": COUNT},
+        "scores": {**_DECIBELS, "input_si_snr?": (NUMBER, None)},
+        "sources": [  # in the references' order, each with the number of its estimate, from 0
+            {"speaker?": (str, None), "gender?": (str, None), "estimate": (COUNT, None), **_DECIBELS}
+        ],
     },
 }

@@ -5,6 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 WIDTH = 80
+DIGITS = {"%": 1, "dB": 2, "MOS": 2}  # after the point, by unit; others 3
+# Figures as they are written in papers; others go by their names in `report.json`.
+FIGURES = {
+    "si_snri": "SI-SNRi",
+    "si_snr": "SI-SNR",
+    "sdri": "SDRi",
+    "sdr": "SDR",
+    "pesq": "PESQ",
+    "stoi": "STOI",
+}
 
 
 def format_metric(metric: dict[str, Any]) -> str:
@@ -27,15 +37,24 @@ def format_ends(ends: list[float] | None, unit: str) -> str:
 
 
 def format_number(value: float, unit: str) -> str:
-    """Percent with one decimal, other units with three digits after the point; never `-0.0`.
+    """A number with as many digits after the point as its unit is worth; never `-0.0`.
 
-    >>> format_number(94.96, "%"), format_number(1.5, "nats"), format_number(21034.4, "per word")
-    ('95.0', '1.500', '21,034')
+    >>> format_number(94.96, "%"), format_number(1.5, "nats"), format_number(9.876, "dB")
+    ('95.0', '1.500', '9.88')
     """
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    text = f"{value:.1f}" if unit == "%" else f"{value:.3f}"
+    text = f"{value:.{DIGITS.get(unit, 3)}f}"
     return text.replace("-", "") if float(text) == 0 else text
+
+
+def name_items(task: str) -> str:
+    """What a task's test sets are made of.
+
+    >>> name_items("asr"), name_items("separation")
+    ('utterances', 'mixtures')
+    """
+    return "mixtures" if task == "separation" else "utterances"
 
 
 def format_unit(unit: str) -> str:
@@ -114,18 +133,20 @@ def format_report(report: dict[str, Any]) -> str:
         title += f", evaluation {report['evaluation']['name']}"
     lines = [title, "=" * len(title)]
     for name, subset in report["subsets"].items():
-        lines += _describe_subset(name, subset)
+        lines += _describe_subset(name, subset, name_items(report["task"]))
     if not report["subsets"]:
         lines.append("No test set has been evaluated.")
     return "\n".join(line[:WIDTH] for line in lines + _align(_describe_run(report))) + "\n"
 
 
-def _describe_subset(name: str, subset: dict[str, Any]) -> list[str]:
+def _describe_subset(name: str, subset: dict[str, Any], items: str) -> list[str]:
     seconds = f", {format_seconds(subset['seconds'])}" if subset["seconds"] else ""
-    lines = [f"{name}: {subset['n']:,} utterances{seconds}"]
+    lines = [f"{name}: {subset['n']:,} {items}{seconds}"]
     rows = []
     for metric_name, metric in subset["metrics"].items():
-        rows.append((metric_name, format_metric(metric) + ", 95% over utterances"))
+        # Some utterances have no such figure: silence has no ratio in decibels.
+        n = f"{metric['n']:,} of {subset['n']:,} " if metric["n"] < subset["n"] else ""
+        rows.append((metric_name, f"{format_metric(metric)}, 95% over {n}{items}"))
         if metric.get("ci95_speakers"):
             ends = format_ends(metric["ci95_speakers"], metric["unit"])
             rows.append(("", f"{ends}, over {metric['n_speakers']} speakers"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from speechkit.report.clips import AudioBudget
@@ -62,7 +63,14 @@ def mean_of_scores(name: str) -> Callable[[Records, Sequence[str] | None], Inter
 
     def interval(records: Records, groups: Sequence[str] | None) -> Interval:
         chosen = [i for i, record in enumerate(records) if record["scores"].get(name) is not None]
-        values = [records[i]["scores"][name] for i in chosen]
-        return bootstrap_mean(values, groups=None if groups is None else [groups[i] for i in chosen])
+        values = tuple(records[i]["scores"][name] for i in chosen)
+        return _find_interval(values, None if groups is None else tuple(groups[i] for i in chosen))
 
     return interval
+
+
+@lru_cache(
+    maxsize=16
+)  # `report.json`, tables and files ask for the same ones, which take a second for 100,000
+def _find_interval(values: tuple[float, ...], groups: tuple[str, ...] | None) -> Interval:
+    return bootstrap_mean(values, groups=groups)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from speechkit.report import classification, language_modeling, recognition
+from speechkit.report import classification, language_modeling, recognition, separation
 from speechkit.report.clips import choose_by_loss
 from speechkit.report.formats import encode, write_atomic, write_json
 from speechkit.report.result import build_report
@@ -15,6 +15,7 @@ VIEWS = {
     "classification": classification.VIEW,
     "asr": recognition.VIEW,
     "lm": language_modeling.VIEW,
+    "separation": separation.VIEW,
 }
 # A task without a view of its own still gets its curves, model, YAML and versions.
 _PLAIN = View({}, lambda run, subset, budget: [])

@@ -100,6 +100,26 @@ def test_subsets_stand_side_by_side_and_are_replaced(tmp_path: Path, fake) -> No
     assert entries == [("other", "a", 0.5), ("test", "c", 1.0)]
 
 
+def test_the_parts_of_an_utterance_are_clips_of_their_own(tmp_path: Path) -> None:
+    """Also beside ids that look like the names of the parts' folders and files."""
+    names = [
+        ("a",),
+        ("a", "mixture"),
+        ("a", "estimate 1"),
+        ("a.parts",),
+        ("a.parts/mixture",),
+        ("", ""),
+        ("a", ".."),
+    ]
+    clips = [(each[0], np.full(4, number / 8), 8000, *each[1:]) for number, each in enumerate(names)]
+    write_clips(tmp_path, "test", clips)
+    entries = read_index(tmp_path)
+    assert [(each["id"], *([each["part"]] if "part" in each else [])) for each in entries] == names
+    for number, entry in enumerate(entries):
+        samples, _ = soundfile.read(tmp_path / entry["path"])
+        np.testing.assert_allclose(samples, number / 8, atol=1e-4)
+
+
 @pytest.mark.parametrize("path", ["../secret.wav", "/etc/passwd", "clips/../run.json", "hparams.yaml"])
 def test_an_index_cannot_point_out_of_the_clips(tmp_path: Path, path: str) -> None:
     (tmp_path / "clips").mkdir()
