@@ -8,7 +8,7 @@ from speechkit.models.crdnn import CRDNN
 from speechkit.models.dual_path import DualPath
 from speechkit.models.ensemble import Ensemble
 from speechkit.models.language_models import RecurrentLM, TransformerLM
-from speechkit.models.paths import RecurrentPath, TransformerPath
+from speechkit.models.paths import RecurrentPath, RecurrentTransformerPath, TransformerPath
 from speechkit.models.pyramidal_encoder import PyramidalEncoder
 from speechkit.models.recurrent_decoder import RecurrentDecoder
 from speechkit.models.resnet import ResNet
@@ -36,6 +36,7 @@ __all__ = [
     "RecurrentDecoder",
     "RecurrentLM",
     "RecurrentPath",
+    "RecurrentTransformerPath",
     "ResNet",
     "TemporalConvNet",
     "TransformerDecoder",

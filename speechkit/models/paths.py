@@ -1,9 +1,10 @@
 """Networks that dual-path models walk with: Transformers, LSTMs, and both in one."""
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from speechkit.models.attention_blocks import BlockParts, TransformerBlock
-from speechkit.nnet import LSTM, SinusoidalPositions
+from speechkit.nnet import LSTM, Dropout, SinusoidalPositions
 
 # W width
 
@@ -44,3 +45,41 @@ class RecurrentPath(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(rows, frames, W), true lengths (rows,), to the same shape."""
         return self.linear(self.lstm(x, lengths))
+
+
+class RecurrentTransformerPath(nn.Module):
+    """Self-attention, then an LSTM in both directions and a linear layer, each added and normed: DPTNet's.
+
+    Chen, Mao, Liu, "Dual-path Transformer network", Interspeech 2020: the LSTM stands in place of the first
+    half of the feed-forward net, and tells the order of frames, so there are no other positions.
+
+    hidden_size: of the LSTM, in each direction. num_layers: such blocks.
+    """
+
+    def __init__(
+        self, width: int, hidden_size: int = 128, num_layers: int = 1, n_heads: int = 4, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        parts = BlockParts("real", width, n_heads, hidden_size, dropout)
+        self.blocks = nn.ModuleList(_RecurrentTransformerBlock(parts) for _ in range(num_layers))
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(rows, frames, W), true lengths (rows,), to the same shape."""
+        for block in self.blocks:
+            x = block(x, lengths)
+        return x
+
+
+class _RecurrentTransformerBlock(nn.Module):
+    def __init__(self, parts: BlockParts) -> None:
+        super().__init__()
+        self.attention, self.attention_norm = parts.attention(), parts.norm()
+        self.lstm = LSTM(parts.hidden_size, input_size=parts.width, bidirectional=True)
+        self.linear, self.norm = nn.Linear(2 * parts.hidden_size, parts.width), parts.norm()
+        self.dropout = Dropout(parts.dropout)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(rows, frames, W), true lengths (rows,), to the same shape."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, lengths)))
+        y = self.linear(self.dropout(F.relu(self.lstm(x, lengths))))
+        return self.norm(x + self.dropout(y))

@@ -14,6 +14,7 @@ from speechkit.models import (
     FilterbankEncoder,
     MaskingSeparator,
     RecurrentPath,
+    RecurrentTransformerPath,
     TemporalConvNet,
 )
 
@@ -28,10 +29,11 @@ SMALL = {
         "n_repeats": 2,
     },
     "dprnn": {"n_filters": 6, "width": 4, "hidden_size": 3, "num_layers": 2},
+    "dptnet": {"n_filters": 6, "width": 4, "hidden_size": 3, "n_heads": 2, "num_layers": 1},
     "sepformer": {"n_filters": 6, "path_layers": 1, "n_heads": 2, "hidden_size": 5},
 }
 SIZES = {"kernel_size": 4}
-CHUNKED = ("dprnn", "sepformer")
+CHUNKED = ("dprnn", "dptnet", "sepformer")
 
 
 def make(name: str, n_sources: int = 2, **sizes: object) -> nn.Module:
@@ -129,6 +131,28 @@ def test_dual_paths_walk_as_written_in_the_papers(name):
         summed[:, (p - 1) * half + k] += divided[p, k]
     gated = torch.tanh(masker.output(summed)) * torch.sigmoid(masker.gate(summed))
     torch.testing.assert_close(masker(frames)[0], torch.relu(masker.end(gated)), rtol=1e-9, atol=1e-12)
+
+
+def test_dptnet_walks_by_attention_and_a_recurrent_feed_forward_net():
+    """Beside torch's own layers, joined as the paper's equations tell."""
+    path = RecurrentTransformerPath(8, hidden_size=5, n_heads=2).double()
+    block = path.blocks[0]
+    attention = nn.MultiheadAttention(8, 2, batch_first=True).double()
+    lstm = nn.LSTM(8, 5, bidirectional=True, batch_first=True).double()
+    ours = block.attention
+    with torch.no_grad():
+        parts = [ours.query, ours.key, ours.value]
+        attention.in_proj_weight.copy_(torch.cat([each.weight.parts[0] for each in parts]))
+        attention.in_proj_bias.copy_(torch.cat([each.bias.normal_() for each in parts]))
+        attention.out_proj.weight.copy_(ours.output.weight.parts[0])
+        attention.out_proj.bias.copy_(ours.output.bias)
+        for direction, suffix in enumerate(("", "_reverse")):
+            for name, value in block.lstm.layers[0][direction].named_parameters():
+                getattr(lstm, name + suffix).copy_(value)
+    x = torch.randn(3, 7, 8, dtype=torch.float64)
+    middle = nn.functional.layer_norm(x + attention(x, x, x)[0], (8,))
+    expected = nn.functional.layer_norm(middle + block.linear(torch.relu(lstm(middle)[0])), (8,))
+    torch.testing.assert_close(path(x), expected)
 
 
 def whitened(x: Tensor, norm: nn.Module) -> Tensor:
