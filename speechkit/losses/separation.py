@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from itertools import permutations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from speechkit.ops.lengths import check_lengths, is_padded, mask_padding
 Pairwise = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # (B, S, N) twice, (B,) -> (B, S, S)
 MOST_ENUMERATED = 3  # sources of which all orders are tried; of more, the Hungarian method finds the best
 FLOOR = 1e-9  # of the larger of two energies: ratios lie within 90 dB, and silence has a loss
-SILENCE = 1e-30  # energy
+SILENCE = 1e-20  # energy; the gradient, up to 10 / (SILENCE FLOOR ln 10), is within float32
 SMALLEST_POWER = 1e-10  # of a value of a spectrum
 LARGEST_CONVERGENCE = 100.0  # about: of an estimate 40 dB louder than its reference
 
@@ -42,14 +42,46 @@ def inner_products(
     >>> inner_products(x, x).pairs.item(), inner_products(x, x, zero_mean=False).pairs.item()
     (2.0, 10.0)
     """
-    x, y = (signals.double() for signals in _checked(estimates, references, lengths))
-    pairs, of_x, of_y = x @ y.mT, x.square().sum(2), y.square().sum(2)
+    x, y = _checked(estimates, references, lengths)
+    pairs, of_x, of_y, sums_x, sums_y = _Sums.apply(x, y)
     if zero_mean:
-        n_samples = _count(x.shape[2], lengths, x)
-        sums_x, sums_y = x.sum(2), y.sum(2)
+        n_samples = _count(x.shape[2], lengths, pairs)
         pairs = pairs - sums_x.unsqueeze(2) * sums_y.unsqueeze(1) / n_samples.unsqueeze(2)
         of_x, of_y = of_x - sums_x.square() / n_samples, of_y - sums_y.square() / n_samples
     return Products(pairs, of_x.clamp_min(0).unsqueeze(2), of_y.clamp_min(0).unsqueeze(1))
+
+
+class _Sums(torch.autograd.Function):
+    """(B, S, N) twice to <x_i, y_j> (B, S, S), <x_i, x_i>, <y_j, y_j>, sums of x_i, of y_j (B, S).
+
+    Sums are in float64, of copies that are gone at once; the gradient is in the signals' own precision, in
+    one pass less than automatic differentiation needs for each of them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(x, y)
+        x, y = x.double(), y.double()
+        energies = (torch.linalg.vecdot(signals, signals) for signals in (x, y))
+        return x @ y.mT, *energies, x.sum(2), y.sum(2)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(
+        ctx: Any, pairs: Tensor, of_x: Tensor, of_y: Tensor, sums_x: Tensor, sums_y: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
+        x, y = ctx.saved_tensors
+        of_estimates = _gradient_of_sums(x, y, pairs, of_x, sums_x) if ctx.needs_input_grad[0] else None
+        of_references = _gradient_of_sums(y, x, pairs.mT, of_y, sums_y) if ctx.needs_input_grad[1] else None
+        return of_estimates, of_references
+
+
+def _gradient_of_sums(x: Tensor, y: Tensor, pairs: Tensor, energies: Tensor, sums: Tensor) -> Tensor:
+    """For `x`, of gradients for its products with `y`, for its energies and its sums."""
+    with torch.autocast(x.device.type, enabled=False):
+        gradient = pairs.to(x.dtype) @ y
+    gradient.addcmul_(x, (2 * energies).to(x.dtype).unsqueeze(2))
+    return gradient.add_(sums.to(x.dtype).unsqueeze(2))
 
 
 def pairwise_si_snr(estimates: Tensor, references: Tensor, lengths: Tensor | None = None) -> Tensor:

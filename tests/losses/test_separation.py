@@ -82,6 +82,18 @@ def test_good_estimates_of_long_signals_are_told_apart_in_float32(decibels) -> N
     assert pairwise_si_snr(estimates, references).item() == pytest.approx(slow.item(), abs=0.01)
 
 
+@pytest.mark.parametrize("pairwise", [pairwise_si_snr, pairwise_snr])
+def test_gradients_of_good_estimates_are_precise_in_float32(pairwise) -> None:
+    references = signals(1, 2, 8000, dtype=torch.float32) * 0.1 + 0.5
+    estimates = references + 0.001 * signals(1, 2, 8000, seed=1, dtype=torch.float32)  # 40 dB
+    gradients = []
+    for x in (estimates.clone().requires_grad_(), estimates.double().requires_grad_()):
+        with torch.autocast("cpu"):
+            separation_loss(x, references, pairwise=pairwise).sum().backward()
+        gradients.append(x.grad.double())
+    assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[1].norm()
+
+
 def test_spectral_distances_are_those_of_a_slow_loop() -> None:
     estimates, references = signals(1, 2, 50), signals(1, 2, 50, seed=1)
     expected = torch.zeros(1, 2, 2, dtype=torch.float64)
@@ -123,6 +135,7 @@ def test_gradients_are_those_of_small_steps(name) -> None:
     estimates, references = signals(2, 2, 40).requires_grad_(), signals(2, 2, 40, seed=1)
     lengths = torch.tensor([40, 33])
     assert torch.autograd.gradcheck(lambda x: PAIRWISE[name](x, references, lengths), estimates)
+    assert torch.autograd.gradcheck(lambda y: PAIRWISE[name](references, y, lengths), estimates)
 
 
 @pytest.mark.parametrize("name", PAIRWISE)
