@@ -35,7 +35,8 @@ class UtteranceNorm(nn.Module):
         centred = mask_padding(features - mean, lengths)
         if not self.variance:
             return centred, lengths
-        deviation = (centred.square().sum(1, keepdim=True) / count).sqrt()
+        variance = centred.square().sum(1, keepdim=True) / count
+        deviation = variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt()  # no infinite slope at 0
         return centred / (deviation + self.eps), lengths
 
 

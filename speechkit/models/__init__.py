@@ -8,11 +8,15 @@ from speechkit.models.crdnn import CRDNN
 from speechkit.models.dual_path import DualPath
 from speechkit.models.ensemble import Ensemble
 from speechkit.models.language_models import RecurrentLM, TransformerLM
+from speechkit.models.masks import apply_masks
+from speechkit.models.network_masker import NetworkMasker
 from speechkit.models.paths import RecurrentPath, RecurrentTransformerPath, TransformerPath
 from speechkit.models.pyramidal_encoder import PyramidalEncoder
 from speechkit.models.recurrent_decoder import RecurrentDecoder
 from speechkit.models.resnet import ResNet
 from speechkit.models.separator import FilterbankDecoder, FilterbankEncoder, MaskingSeparator
+from speechkit.models.spectral_maskers import ComplexMasker, MagnitudeMasker
+from speechkit.models.stft import STFTDecoder, STFTEncoder
 from speechkit.models.temporal_conv_net import TemporalConvNet
 from speechkit.models.transformer_decoder import TransformerDecoder
 from speechkit.models.transformer_encoder import ConformerEncoder, TransformerEncoder
@@ -21,6 +25,7 @@ __all__ = [
     "BCResNet",
     "CRDNN",
     "Classifier",
+    "ComplexMasker",
     "ConformerEncoder",
     "ContentAttention",
     "ConvNet",
@@ -29,18 +34,23 @@ __all__ = [
     "FilterbankDecoder",
     "FilterbankEncoder",
     "LocationAttention",
+    "MagnitudeMasker",
     "MaskingSeparator",
     "MeanContext",
     "MultiheadContext",
+    "NetworkMasker",
     "PyramidalEncoder",
     "RecurrentDecoder",
     "RecurrentLM",
     "RecurrentPath",
     "RecurrentTransformerPath",
     "ResNet",
+    "STFTDecoder",
+    "STFTEncoder",
     "TemporalConvNet",
     "TransformerDecoder",
     "TransformerEncoder",
     "TransformerLM",
     "TransformerPath",
+    "apply_masks",
 ]

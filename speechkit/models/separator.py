@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechkit.errors import UserError
+from speechkit.models.masks import apply_masks
 from speechkit.ops.lengths import mask_padding
 
 # B batch, S sources, N samples, T frames, F filters
@@ -14,6 +15,8 @@ from speechkit.ops.lengths import mask_padding
 
 class Encoder(Protocol):
     """Waveforms (B, N), true lengths (B,), to frames (B, T, F) and their true number (B,)."""
+
+    algebra: str  # of the numbers that frames are, by whose rule masks multiply; real where it does not say
 
     def __call__(self, waveforms: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]: ...
 
@@ -46,12 +49,14 @@ class MaskingSeparator(nn.Module):
     def __init__(self, encoder: nn.Module, masker: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
         self.encoder, self.masker, self.decoder = encoder, masker, decoder
+        self.algebra: str = getattr(encoder, "algebra", "real")
 
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, N), true lengths (B,) in samples, to (B, S, N)."""
         frames, n_frames = self.encoder(waveforms, lengths)
         masks = self.masker(frames, n_frames)
-        estimates = self.decoder(masks * frames.unsqueeze(1), waveforms.shape[1])
+        masked = apply_masks(masks, frames, self.algebra)
+        estimates = self.decoder(masked, waveforms.shape[1])
         return mask_padding(estimates, lengths, axis=2)
 
 
@@ -62,6 +67,8 @@ class FilterbankEncoder(nn.Module):
 
     kernel_size, stride: samples; the stride is half a kernel unless given.
     """
+
+    algebra = "real"
 
     def __init__(self, n_filters: int, kernel_size: int = 16, stride: int | None = None) -> None:
         super().__init__()

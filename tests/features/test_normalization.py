@@ -130,3 +130,10 @@ def test_mistakes_are_told() -> None:
         GlobalNorm((None, None, 4))(make([3, 2]))
     with pytest.raises(UserError, match="norm is 'global'"):
         Normalized(LogMel(8000, n_mels=20), "global")  # type: ignore[arg-type]
+
+
+def test_the_gradient_is_finite_where_a_band_never_changes() -> None:
+    silence = torch.zeros(2, 5, 3, requires_grad=True)
+    UtteranceNorm()(silence, torch.tensor([5, 2]))[0].sum().backward()
+    assert silence.grad is not None
+    assert silence.grad.isfinite().all()

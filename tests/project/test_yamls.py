@@ -157,6 +157,11 @@ def test_a_separator_takes_sizes_where_it_is_included(piece: Path, tmp_path: Pat
     from speechkit import config
 
     parent = tmp_path / "parent.yaml"
-    lines = ["n_sources: 3", f"part: !include:{piece}", "    n_sources: !ref <n_sources>", "    n_filters: 8"]
+    lines = [
+        "n_sources: 3",
+        f"part: !include:{piece}",
+        "    n_sources: !ref <n_sources>",
+        "    hidden_size: 8",
+    ]
     parent.write_text("\n".join([*lines, "separator: !ref <part[separator]>", ""]))
     assert [str(problem) for problem in config.check(parent, [], schema=None)] == []
