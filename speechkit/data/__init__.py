@@ -19,6 +19,8 @@ from speechkit.data.download import run_download
 from speechkit.data.lexicon import LexiconTokenizer
 from speechkit.data.librispeech_synthesis import synthesize_librispeech
 from speechkit.data.manifest import read_cuts, write_cuts
+from speechkit.data.mixture_lists import build_mixtures, mix_speech
+from speechkit.data.mixture_manifests import MixtureFolder, prepare_mixtures
 from speechkit.data.mixtures import DynamicMixing, RecordedSources
 from speechkit.data.own import prepare_folder, prepare_table, prepare_transcripts
 from speechkit.data.reverberation import Reverberation
@@ -35,6 +37,7 @@ from speechkit.data.speech_commands import (
 )
 from speechkit.data.speech_commands_lists import SPEECH_COMMANDS_LISTS, read_speech_commands_lists
 from speechkit.data.speech_commands_synthesis import synthesize_speech_commands
+from speechkit.data.speech_level import active_speech_level
 from speechkit.data.splitting import split_clips, split_transcripts
 from speechkit.data.subsets import batches_by_subset
 from speechkit.data.text_batches import TextBatch, TextBatches
@@ -54,6 +57,7 @@ __all__ = [
     "FixDuration",
     "Gain",
     "LexiconTokenizer",
+    "MixtureFolder",
     "Noise",
     "RandomCrop",
     "RecordedSources",
@@ -68,7 +72,9 @@ __all__ = [
     "TextBatches",
     "TimeShift",
     "WordTokenizer",
+    "active_speech_level",
     "batches_by_subset",
+    "build_mixtures",
     "check_labels",
     "cut_silence",
     "draw_unknown",
@@ -76,8 +82,10 @@ __all__ = [
     "find_folder",
     "make_cuts",
     "match_names",
+    "mix_speech",
     "part_of_noise",
     "prepare_folder",
+    "prepare_mixtures",
     "prepare_once",
     "prepare_table",
     "prepare_transcripts",

@@ -156,7 +156,7 @@ def make_cuts(clips: Sequence[Clip]) -> list[Cut]:
     `unreadable` of `CutBatches` decides about it."""
     cuts = []
     for clip, info in zip(clips, read_infos([clip.path for clip in clips]), strict=True):
-        cut = _make_cut(clip, info or ONE_SECOND)
+        cut = make_cut(clip, info or ONE_SECOND)
         if clip.label is not None:
             segment = SupervisionSegment(cut.id, cut.id, 0, cut.duration, text=clip.label)
             segment.speaker = clip.speaker
@@ -184,7 +184,7 @@ def _info(path: Path) -> Info | None:
     return (info.frames, info.samplerate, info.channels) if info.frames else None
 
 
-def _make_cut(clip: Clip, info: Info) -> Cut:
+def make_cut(clip: Clip, info: Info) -> Cut:
     n_samples, rate, n_channels = info
     recording = Recording(
         id=clip.id,
