@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechkit.errors import UserError
-from speechkit.nnet import GlobalLayerNorm
+from speechkit.nnet import GlobalLayerNorm, PReLU
 from speechkit.nnet.sizes import check_positive
 from speechkit.ops.chunks import count_chunks, join_chunks, split_chunks
 
@@ -52,7 +52,7 @@ class DualPath(nn.Module):
         self.norm = GlobalLayerNorm(input_size=n_filters)
         self.begin = nn.Linear(n_filters, width, bias=False)
         self.layers = nn.ModuleList(_Walk(width, intra(width), inter(width)) for _ in range(num_layers))
-        self.activation = nn.PReLU()
+        self.activation = PReLU()
         self.divide = nn.Linear(width, width * n_sources)
         self.output, self.gate = nn.Linear(width, width), nn.Linear(width, width)
         self.end = nn.Linear(width, n_filters, bias=False)

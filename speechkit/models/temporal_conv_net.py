@@ -6,7 +6,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechkit.nnet import Conv1d, GlobalLayerNorm, Linear, Sequential
+from speechkit.nnet import Conv1d, GlobalLayerNorm, Linear, PReLU, Sequential
 from speechkit.nnet.sizes import check_positive
 
 # B batch, S sources, T frames, F filters, W width, H hidden channels
@@ -57,7 +57,7 @@ class TemporalConvNet(nn.Module):
             _Block((width, hidden_size, after, skip_width), partial(conv, dilation=dilation), norm)
             for dilation, after in zip(dilations, widths, strict=True)
         )
-        self.activation = nn.PReLU() if skip_width else None
+        self.activation = PReLU() if skip_width else None
         self.end = nn.Linear(skip_width or width, n_filters * n_sources, bias=False)
 
     def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -85,10 +85,10 @@ class _Block(nn.Module):
         self.layers = Sequential(
             (None, None, width),
             begin=partial(Linear, hidden_size, bias=False),
-            begin_activation=nn.PReLU,
+            begin_activation=PReLU,
             begin_norm=norm,
             conv=conv,
-            conv_activation=nn.PReLU,
+            conv_activation=PReLU,
             conv_norm=norm,
         )
         self.end = nn.Linear(hidden_size, end_width, bias=False) if end_width else None

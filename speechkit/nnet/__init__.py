@@ -45,6 +45,7 @@ from speechkit.nnet.normalization import BatchNorm as BatchNorm1d
 from speechkit.nnet.normalization import BatchNorm as BatchNorm2d
 from speechkit.nnet.pooling import GlobalAveragePool, Pooling1d, Pooling2d, StatisticsPooling
 from speechkit.nnet.positions import SinusoidalPositions
+from speechkit.nnet.prelu import PReLU
 from speechkit.nnet.recurrent import GRU, LSTM, RNN
 from speechkit.nnet.sequential import Sequential
 from speechkit.nnet.strf import STRFConv2d
@@ -103,6 +104,7 @@ __all__ = [
     "ModReLU",
     "MultiheadAttention",
     "NormPool2d",
+    "PReLU",
     "PhaseTanh",
     "Pooling1d",
     "Pooling2d",

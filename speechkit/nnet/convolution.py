@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from speechkit.nnet.sizes import check_width, input_size_of
 from speechkit.nnet.windows import (
     check_groups,
+    convolve_channels_apart,
     convolve_over_time,
     convolve_over_time_and_frequency,
     own_zeros,
@@ -51,6 +52,8 @@ class Conv1d(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, T, C), true lengths (B,) in frames, to (B, T', out_channels)."""
         check_width(x, self.input_size, "Conv1d")
+        if self.conv.groups == self.input_size == self.conv.out_channels > 1 and self.window.stride == 1:
+            return convolve_channels_apart(x, lengths, self.window, self.conv)
         return convolve_over_time(x, lengths, self.window, self.conv)
 
     def output_frames(self, n_frames: int) -> int:

