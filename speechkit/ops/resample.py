@@ -1,6 +1,7 @@
 """Change of sampling rate."""
 
 import math
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import torch
@@ -38,6 +39,34 @@ def resample(x: Tensor, rate: int, new_rate: int) -> Tensor:
     if new * (old + 2 * N_ZEROS * max(1, old / new)) > MAX_KERNEL:
         return _resample_by_taps(x, old, new)
     return _resampler(old, new, x.dtype, x.device)(x)
+
+
+def resample_blocks(blocks: Iterable[Tensor], rate: int, new_rate: int) -> Iterator[Tensor]:
+    """What `resample` makes of a signal, of one that comes in blocks (..., n) and is never held as a whole.
+
+    Each second of the signal begins a second of the result, so that whole seconds can be resampled by
+    themselves, with as much on either side as the kernel reaches over. Rates are whole numbers.
+
+    >>> blocks = [torch.ones(2, 9000), torch.ones(2, 3000), torch.ones(2, 10000)]
+    >>> [block.shape[1] for block in resample_blocks(blocks, 8000, 16000)]
+    [16000, 28000]
+    """
+    if rate == new_rate:
+        yield from blocks
+        return
+    reach = 1 + math.ceil(N_ZEROS / ROLLOFF) // min(rate, new_rate)  # seconds
+    held: Tensor | None = None
+    begin = done = 0  # seconds: where what is held begins, and up to where all is given
+    for block in blocks:
+        held = block if held is None else torch.cat([held, block], -1)
+        until = begin + held.shape[-1] // rate - reach
+        if until > done:
+            y = resample(held[..., : (until + reach - begin) * rate], rate, new_rate)
+            yield y[..., (done - begin) * new_rate : (until - begin) * new_rate]
+            kept = max(0, until - reach)
+            held, begin, done = held[..., (kept - begin) * rate :], kept, until
+    if held is not None:
+        yield resample(held, rate, new_rate)[..., (done - begin) * new_rate :]
 
 
 def _resample_by_taps(x: Tensor, rate: int, new_rate: int) -> Tensor:

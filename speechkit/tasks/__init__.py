@@ -8,6 +8,8 @@ from speechkit.tasks.folds import run_folds
 from speechkit.tasks.language_modeling import LanguageModel, LanguageModeling
 from speechkit.tasks.load import classify_file, load
 from speechkit.tasks.recognizer import Recognizer, Transcription
+from speechkit.tasks.separate import SeparatedFile
+from speechkit.tasks.separator import Separator
 from speechkit.tasks.trained_lm import TrainedLM
 from speechkit.tasks.tune import tune_run
 from speechkit.tasks.tuned import read_tuned
@@ -21,6 +23,8 @@ __all__ = [
     "LanguageModeling",
     "Prediction",
     "Recognizer",
+    "SeparatedFile",
+    "Separator",
     "TrainedLM",
     "Transcription",
     "WindowPlan",

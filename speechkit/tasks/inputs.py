@@ -23,11 +23,18 @@ def hear(waveform: Tensor | np.ndarray | Sequence[float], sample_rate: int, mode
         scaled down to its peak.
     sample_rate, model_rate: Hz.
     """
+    wave = hear_as_loud(waveform, sample_rate, model_rate)
+    return wave / wave.abs().max().clamp_min(1)
+
+
+def hear_as_loud(
+    waveform: Tensor | np.ndarray | Sequence[float], sample_rate: int, model_rate: int
+) -> Tensor:
+    """What `hear` gives, but at its own level, also where that is beyond [-1, 1]."""
     wave = _check_waveform(waveform)
     if not sample_rate > 0 or sample_rate != int(sample_rate):
         raise UserError(f"a sample rate of {sample_rate} Hz", expected="a whole number above 0")
-    wave = resample(wave, int(sample_rate), model_rate)
-    return wave / wave.abs().max().clamp_min(1)
+    return resample(wave, int(sample_rate), model_rate)
 
 
 def compute_features(

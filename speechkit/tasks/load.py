@@ -16,13 +16,17 @@ from speechkit.tasks.classification import Classification, Classifier, Predictio
 from speechkit.tasks.language_modeling import LanguageModel, LanguageModeling
 from speechkit.tasks.recipe import importing_only
 from speechkit.tasks.recognizer import Recognizer
+from speechkit.tasks.separator import Separator
 from speechkit.tasks.tuned import read_tuned
 from speechkit.training import CheckpointFolder, choose_device, load_weights
 
-PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[..., Classifier | Recognizer | LanguageModel]]] = {
+Predictor = Classifier | Recognizer | LanguageModel | Separator
+
+PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[..., Predictor]]] = {
     Classification.task: (Classification.inference_keys, Classifier),
     ASR.task: (ASR.inference_keys, Recognizer),
     LanguageModeling.task: (LanguageModeling.inference_keys, LanguageModel),
+    "separation": (("modules", "sample_rate", "n_sources"), Separator),
 }
 
 DECODING_KEYS = ("search",)
@@ -36,7 +40,7 @@ def load(
     *,
     tuned: bool | str | Path = False,
 ) -> Any:
-    """The model of a run, with the weights of its best epoch: a Classifier, Recognizer or LanguageModel.
+    """A run's model with the weights of its best epoch: Classifier, Recognizer, LanguageModel or Separator.
 
     Reading the folder executes nothing: only `modules` and plain values are built, from the allow-list.
 

@@ -1,6 +1,7 @@
 """Audio of any length and format, a window at a time: never more than one window is held."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from typing import NamedTuple
 
@@ -96,9 +97,16 @@ def read_windows(path: str | PathLike[str], model_rate: int, plan: WindowPlan) -
     Raises UserError, with the file, where it cannot be read, has no samples, or some that are not finite, or
     none but 0; what was read before has then been given already.
     """
+    with open_audio(path) as file:
+        yield from _divide(file, model_rate, plan)
+
+
+@contextmanager
+def open_audio(path: str | PathLike[str]) -> Iterator[soundfile.SoundFile]:
+    """An audio file to read from; a mistake found meanwhile is told with its name."""
     try:
         with _open(path) as file:
-            yield from _divide(file, model_rate, plan)
+            yield file
     except UserError as error:
         if str(path) not in error.found:
             error.found = f"{path}: {error.found}"
@@ -123,7 +131,7 @@ def _divide(file: soundfile.SoundFile, model_rate: int, plan: WindowPlan) -> Ite
     start, samples, is_silent = 0, np.zeros(0, np.float32), True
     while True:
         # One sample more than a window tells whether this is the last one.
-        fresh = _read(file, n_window + 1 - len(samples), start + len(samples))
+        fresh = read_mono(file, n_window + 1 - len(samples), start + len(samples))
         samples = np.concatenate([samples, fresh])
         if not len(samples):
             raise UserError("no samples", expected="some audio")
@@ -143,7 +151,11 @@ def _divide(file: soundfile.SoundFile, model_rate: int, plan: WindowPlan) -> Ite
         raise UserError("every sample is 0", expected="some sound")
 
 
-def _read(file: soundfile.SoundFile, n_samples: int, place: int) -> np.ndarray:
+def read_mono(file: soundfile.SoundFile, n_samples: int, place: int) -> np.ndarray:
+    """At most `n_samples` from number `place` on, (N,) float32, the mean of the channels.
+
+    Raises UserError, with the second, where the file is broken or a sample is not finite.
+    """
     try:
         x = read_samples(file, place, n_samples).mean(1)
     except (OSError, soundfile.SoundFileError) as error:

@@ -231,7 +231,8 @@ PLANTED = {
     "pickle as weights": hide_in_checkpoint("modules.safetensors"),
     "pickle in torch's file": hide_in_torch_file,
     "python files": place_python_files,
-    "no such task": name_a_task("separation"),
+    "no such task": name_a_task("telepathy"),
+    "another task": name_a_task("separation"),
     "a task that is a path": name_a_task("../../os"),
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from speechkit import config
+from speechkit.cli.separation import add_separate
 from speechkit.errors import UserError, UserErrors, explain_system_error, report_and_exit
 
 TUNED = "search by the weights that `speechkit tune` has found, but for those given"
@@ -129,6 +130,8 @@ def _make_parser() -> argparse.ArgumentParser:
     transcribe.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (cpu)")
     transcribe.add_argument("--recipe", metavar="FOLDER", help="of the recipe, if its own classes are used")
     transcribe.set_defaults(run=_transcribe, takes_overrides=True)
+
+    add_separate(commands)
 
     report = commands.add_parser("report", help="write the report of runs again, from their folders alone")
     report.add_argument("run_folders", nargs="+", metavar="RUN")
@@ -383,7 +386,3 @@ def _synth_librispeech(options: argparse.Namespace, rest: list[str]) -> int:
     folder = synthesize_librispeech(Path(options.folder), seed=options.seed, texts=options.texts, **counts)
     print(f"synthetic LibriSpeech: {folder}")
     return 0
-
-
-if __name__ == "__main__":
-    main()
