@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from speechkit.errors import UserError
 from speechkit.models.masks import apply_masks
 from speechkit.ops.lengths import mask_padding
+from speechkit.ops.mirroring import mirror_ends
 
 # B batch, S sources, N samples, T frames, F filters
 
@@ -65,22 +66,31 @@ class FilterbankEncoder(nn.Module):
 
     As in Conv-TasNet and SepFormer; frames lie wholly within the signal, and padding is 0.
 
-    kernel_size, stride: samples; the stride is half a kernel unless given.
+    kernel_size, stride: samples; the stride is half a kernel unless given. padding: `valid`, or `reflect`,
+    with which half a kernel of the signal, mirrored, stands before and behind it (SpeechBrain's Conv-TasNet).
     """
 
     algebra = "real"
 
-    def __init__(self, n_filters: int, kernel_size: int = 16, stride: int | None = None) -> None:
+    def __init__(
+        self, n_filters: int, kernel_size: int = 16, stride: int | None = None, padding: str = "valid"
+    ) -> None:
         super().__init__()
         self.kernel_size, self.stride = kernel_size, _check_sizes(n_filters, kernel_size, stride)
+        if padding not in ("valid", "reflect"):
+            raise UserError(f"padding {padding!r}", expected="valid or reflect", key="padding")
+        self.mirrored = kernel_size // 2 if padding == "reflect" else 0  # samples at each end
         self.conv = nn.Conv1d(1, n_filters, kernel_size, self.stride, bias=False)
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Samples to frames."""
-        return ((lengths - self.kernel_size) // self.stride + 1).clamp_min(0)
+        n_samples = lengths + 2 * self.mirrored * (lengths > 0)
+        return ((n_samples - self.kernel_size) // self.stride + 1).clamp_min(0)
 
     def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """(B, N), true lengths (B,) in samples, to (B, T, F) and true lengths in frames."""
+        if self.mirrored and waveforms.shape[1]:
+            waveforms = mirror_ends(waveforms, self.mirrored, lengths)
         if waveforms.shape[1] < self.kernel_size:  # no frame
             n_frames = None if lengths is None else torch.zeros_like(lengths)
             return waveforms.new_zeros(len(waveforms), 0, self.conv.out_channels), n_frames

@@ -6,8 +6,10 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechkit.errors import UserError
 from speechkit.nnet import Conv1d, GlobalLayerNorm, Linear, PReLU, Sequential
 from speechkit.nnet.sizes import check_positive
+from speechkit.ops.mirroring import mirror_ends
 
 # B batch, S sources, T frames, F filters, W width, H hidden channels
 Layer = Callable[..., nn.Module]  # given its input_shape
@@ -22,7 +24,8 @@ class TemporalConvNet(nn.Module):
 
     width: between blocks (their B). hidden_size: within blocks (H). skip_width: of what blocks give beside
     (Sc); without it masks are made of what the last block gives. kernel_size: frames (P). padding: `same`,
-    `causal` (then give `norm: !name:speechkit.nnet.LayerNorm`, which sees no other frames), or `reflect`.
+    `causal` (then give `norm: !name:speechkit.nnet.LayerNorm`, which sees no other frames), or `reflect`: the
+    frames mirrored at the ends in place of zeros, with an odd kernel_size, as in SpeechBrain's Conv-TasNet.
     norm: the layer within blocks.
 
     >>> import torch
@@ -48,13 +51,13 @@ class TemporalConvNet(nn.Module):
         check_positive("TemporalConvNet", n_sources=n_sources, n_blocks=n_blocks, n_repeats=n_repeats)
         self.n_sources = n_sources
         self.norm, self.begin = nn.LayerNorm(n_filters, 1e-8), nn.Linear(n_filters, width, bias=False)
-        conv = partial(Conv1d, hidden_size, kernel_size, padding=padding, groups=hidden_size, bias=False)
+        conv = partial(_Depthwise, hidden_size, kernel_size, padding)
         dilations = [2**block for _ in range(n_repeats) for block in range(n_blocks)]
         widths = [width] * len(dilations)
         if skip_width:
             widths[-1] = 0  # nobody comes after the last block
         self.blocks = nn.ModuleList(
-            _Block((width, hidden_size, after, skip_width), partial(conv, dilation=dilation), norm)
+            _Block((width, hidden_size, after, skip_width), partial(conv, dilation), norm)
             for dilation, after in zip(dilations, widths, strict=True)
         )
         self.activation = PReLU() if skip_width else None
@@ -71,6 +74,32 @@ class TemporalConvNet(nn.Module):
         if self.activation is not None:
             x = self.activation(beside)
         return F.relu(self.end(x)).unflatten(2, (self.n_sources, -1)).transpose(1, 2)
+
+
+class _Depthwise(nn.Module):
+    """A kernel for each channel, over time; the ends of the signal as `padding` tells."""
+
+    def __init__(self, n_channels: int, kernel_size: int, padding: str, dilation: int) -> None:
+        super().__init__()
+        if padding == "reflect" and kernel_size % 2 == 0:
+            found = f"padding 'reflect' with a kernel of {kernel_size} frames"
+            raise UserError(found, expected="an odd kernel_size", key="kernel_size")
+        self.mirrored = dilation * (kernel_size - 1) // 2 if padding == "reflect" else 0
+        self.conv = Conv1d(
+            n_channels,
+            kernel_size,
+            input_size=n_channels,
+            dilation=dilation,
+            padding="valid" if padding == "reflect" else padding,
+            groups=n_channels,
+            bias=False,
+        )
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, T, H), true lengths (B,), to the same shape."""
+        if not self.mirrored:
+            return self.conv(x, lengths)
+        return self.conv(mirror_ends(x, self.mirrored, lengths))
 
 
 class _Block(nn.Module):

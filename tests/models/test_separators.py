@@ -57,10 +57,14 @@ def padded(lengths: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
     return x
 
 
+MIRRORED = {"padding": "reflect", "encoder_padding": "reflect", "skip_width": "null"}
+
+
 @pytest.mark.parametrize("n_sources", [1, 2, 3])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, "conv_tasnet reflect"])
 def test_padding_never_matters(name, n_sources):
-    separator = make(name, n_sources)
+    word, *mirrored = name.split()
+    separator = make(word, n_sources, **(MIRRORED if mirrored else {}))
     lengths = torch.tensor([61, 40, 9, 4, 3, 1, 0])
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
         separator.to(dtype)
@@ -195,6 +199,8 @@ def test_a_causal_conv_tasnet_never_looks_ahead():
         (lambda: DualPath(8, 2, 4, 5, 1, RecurrentPath, RecurrentPath), "chunk_size 5"),
         (lambda: DualPath(8, 0, 4, 4, 1, RecurrentPath, RecurrentPath), "n_sources"),
         (lambda: TemporalConvNet(8, 2, padding="both"), "padding 'both'"),
+        (lambda: TemporalConvNet(8, 2, padding="reflect", kernel_size=4), "kernel of 4 frames"),
+        (lambda: FilterbankEncoder(8, padding="same"), "padding 'same'"),
     ],
 )
 def test_mistakes_are_told(build, message):
