@@ -6,8 +6,9 @@ The layout is `wav8k/min/{tr,cv,tt}/{mix,s1,s2}/*.wav` (wav16k, max; s3), perhap
 from collections.abc import Sequence
 from pathlib import Path
 
-from speechkit.data import MixtureFolder, build_mixtures, find_folder, prepare_mixtures
+from speechkit.data import MixtureFiles, build_mixtures, find_folder, find_mixtures, prepare_mixtures
 
+SUBSETS = ("tr", "cv", "tt")
 EXPECTED = "the folder of WSJ0-2mix; for a folder of speech give lists_folder too"
 
 
@@ -38,9 +39,13 @@ def prepare(
         layout = find_folder(data / f"{n_sources}speakers", f"{part}/tr/mix", expected=EXPECTED) / part
     else:
         layout = find_folder(data, f"{part}/tr/mix", expected=EXPECTED) / part
-    sources = tuple(f"s{number + 1}" for number in range(n_sources))
-    subsets = {
-        name: MixtureFolder(layout / name, "mix", sources, tuple(range(n_sources)), n_sources)
-        for name in ("tr", "cv", "tt")
-    }
-    prepare_mixtures(manifest_folder, subsets, speech=speech, tables_from=[data])
+    sources = [f"s{number + 1}" for number in range(n_sources)]
+
+    def make() -> dict[str, list[MixtureFiles]]:
+        return {name: find_mixtures(layout / name, "mix", sources, n_sources) for name in SUBSETS}
+
+    inputs = [folder for name in SUBSETS if (folder := layout / name).is_dir()]
+    arguments = {"n_sources": n_sources, "layout": str(layout)}
+    prepare_mixtures(
+        manifest_folder, make, inputs=inputs, arguments=arguments, speech=speech, tables_from=[data]
+    )

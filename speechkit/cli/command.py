@@ -11,6 +11,7 @@ from typing import Any
 
 from speechkit import config
 from speechkit.cli.separation import add_separate
+from speechkit.cli.synth import add_corpora
 from speechkit.errors import UserError, UserErrors, explain_system_error, report_and_exit
 
 TUNED = "search by the weights that `speechkit tune` has found, but for those given"
@@ -152,24 +153,7 @@ def _make_parser() -> argparse.ArgumentParser:
     shard.set_defaults(run=_shard)
 
     synth = commands.add_parser("synth", help="make a synthetic corpus")
-    corpora = synth.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
-    words = corpora.add_parser("speech-commands", help="spoken words in the layout of Speech Commands")
-    words.add_argument("folder", metavar="DIR")
-    words.add_argument("--seed", type=int, default=0)
-    words.add_argument("--n_voices", type=int, default=200)
-    words.set_defaults(run=_synth_speech_commands)
-    read = corpora.add_parser("librispeech", help="sentences read aloud, in the layout of LibriSpeech")
-    read.add_argument("folder", metavar="DIR")
-    read.add_argument("--seed", type=int, default=0)
-    read.add_argument("--n_voices", type=int, default=80)
-    read.add_argument("--n_utterances", type=int, default=2000)
-    read.add_argument(
-        "--texts",
-        nargs="+",
-        metavar="FILE",
-        help="a sentence a line (with its name, if each has a digit), instead of made-up ones",
-    )
-    read.set_defaults(run=_synth_librispeech)
+    add_corpora(synth)
     return parser
 
 
@@ -368,21 +352,4 @@ def _shard(options: argparse.Namespace, rest: list[str]) -> int:
     print(
         f"{done.n_cuts} cuts ({hours:.2f} h, {gigabytes:.3f} GB) in {done.n_shards} shards: {options.folder}"
     )
-    return 0
-
-
-def _synth_speech_commands(options: argparse.Namespace, rest: list[str]) -> int:
-    from speechkit.data import synthesize_speech_commands
-
-    folder = synthesize_speech_commands(Path(options.folder), seed=options.seed, n_voices=options.n_voices)
-    print(f"synthetic Speech Commands: {folder}")
-    return 0
-
-
-def _synth_librispeech(options: argparse.Namespace, rest: list[str]) -> int:
-    from speechkit.data import synthesize_librispeech
-
-    counts = {"n_voices": options.n_voices, "n_utterances": options.n_utterances}
-    folder = synthesize_librispeech(Path(options.folder), seed=options.seed, texts=options.texts, **counts)
-    print(f"synthetic LibriSpeech: {folder}")
     return 0

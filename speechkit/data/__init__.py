@@ -20,12 +20,14 @@ from speechkit.data.lexicon import LexiconTokenizer
 from speechkit.data.librispeech_synthesis import synthesize_librispeech
 from speechkit.data.manifest import read_cuts, write_cuts
 from speechkit.data.mixture_lists import build_mixtures, mix_speech
-from speechkit.data.mixture_manifests import MixtureFolder, prepare_mixtures
+from speechkit.data.mixture_manifests import MixtureFiles, find_mixtures, prepare_mixtures
+from speechkit.data.mixture_synthesis import synthesize_mixtures
 from speechkit.data.mixtures import DynamicMixing, RecordedSources
 from speechkit.data.own import prepare_folder, prepare_table, prepare_transcripts
 from speechkit.data.reverberation import Reverberation
 from speechkit.data.sentence_piece import SentencePieceTokenizer
 from speechkit.data.sharding import Sharded, write_shards
+from speechkit.data.sinusoid_synthesis import synthesize_sinusoids
 from speechkit.data.speech_commands import (
     SILENCE,
     UNKNOWN,
@@ -57,7 +59,7 @@ __all__ = [
     "FixDuration",
     "Gain",
     "LexiconTokenizer",
-    "MixtureFolder",
+    "MixtureFiles",
     "Noise",
     "RandomCrop",
     "RecordedSources",
@@ -80,6 +82,7 @@ __all__ = [
     "draw_unknown",
     "find_audio",
     "find_folder",
+    "find_mixtures",
     "make_cuts",
     "match_names",
     "mix_speech",
@@ -100,6 +103,8 @@ __all__ = [
     "split_clips",
     "split_transcripts",
     "synthesize_librispeech",
+    "synthesize_mixtures",
+    "synthesize_sinusoids",
     "synthesize_speech_commands",
     "write_cuts",
     "write_once",

@@ -152,13 +152,13 @@ def _write_chapter(corpus: Path, voice: Voice, speaker: int, sentences: list[str
     lines = []
     for number, sentence in enumerate(sentences):
         name = f"{speaker}-{CHAPTER}-{number:04d}"
-        samples = _read_aloud(sentence, voice, keyed_random(seed, "utterance", voice.name, sentence))
+        samples = read_aloud(sentence, voice, keyed_random(seed, "utterance", voice.name, sentence))
         soundfile.write(chapter / f"{name}.flac", samples, RATE, subtype="PCM_16")
         lines.append(f"{name} {sentence.upper()}\n")
     (chapter / f"{speaker}-{CHAPTER}.trans.txt").write_text("".join(lines))
 
 
-def _read_aloud(sentence: str, voice: Voice, random: Random) -> np.ndarray:
+def read_aloud(sentence: str, voice: Voice, random: Random) -> np.ndarray:
     """(N,) samples at RATE: the sentence between pauses, at some speed, pitch and level, in some noise."""
     x = speak(
         sentence,

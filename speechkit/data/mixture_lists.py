@@ -42,8 +42,7 @@ class MixtureLine:
     @property
     def name(self) -> str:
         """As WSJ0-2mix calls it: the names of the files, each with its gain to 5 digits."""
-        pairs = zip(self.paths, self.gains_db, strict=True)
-        return "_".join(f"{path.stem}_{gain + 0.0:.5g}" for path, gain in pairs)
+        return mixture_name([path.stem for path in self.paths], self.gains_db)
 
 
 def build_mixtures(
@@ -185,25 +184,47 @@ def _check_files(lines: Sequence[MixtureLine], data_folder: Path) -> None:
 
 
 def _write_subset(lines: Sequence[MixtureLine], folder: Path, sample_rate: int, mode: str) -> None:
-    names = ["mix", *(f"s{number + 1}" for number in range(len(lines[0].paths)))]
-    for name in names:
-        (folder / name).mkdir(parents=True)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        write = partial(_write_mixture, folder=folder, names=names, sample_rate=sample_rate, mode=mode)
+        write = partial(_write_mixture, folder=folder, sample_rate=sample_rate, mode=mode)
         list(pool.map(write, lines))
 
 
-def _write_mixture(
-    line: MixtureLine, folder: Path, names: Sequence[str], sample_rate: int, mode: str
-) -> None:
+def mixture_name(utterances: Sequence[str], gains_db: Sequence[float]) -> str:
+    """A mixture's name in WSJ0-2mix.
+
+    >>> mixture_name(["011a0101", "01ta010b"], [1.60000001, -1.6])
+    '011a0101_1.6_01ta010b_-1.6'
+    """
+    pairs = zip(utterances, gains_db, strict=True)
+    return "_".join(f"{utterance}_{gain + 0.0:.5g}" for utterance, gain in pairs)
+
+
+def _write_mixture(line: MixtureLine, folder: Path, sample_rate: int, mode: str) -> None:
     signals = [_read(path, sample_rate, line.place) for path in line.paths]
     try:
         mixture, sources = mix_speech(signals, line.gains_db, sample_rate, mode)
     except ValueError as error:
         silent = next(path for path, x in zip(line.paths, signals, strict=True) if not np.any(x))
         raise UserError(f"{silent} is silent", expected="speech", place=line.place) from error
-    for name, x in zip(names, [mixture, *sources], strict=True):
-        soundfile.write(folder / name / f"{line.name}.wav", x, sample_rate, subtype="PCM_16")
+    write_mixture(folder, line.name, mixture, sources, sample_rate)
+
+
+def write_mixture(
+    folder: Path, name: str, mixture: np.ndarray, sources: np.ndarray, sample_rate: int
+) -> None:
+    """Write a mixture (N,) and its sources (S, N) to `folder/{mix,s1,s2,...}/<name>.wav`, in 16 bits."""
+    for signal, x in zip(signal_names(len(sources)), [mixture, *sources], strict=True):
+        (folder / signal).mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / signal / f"{name}.wav", x, sample_rate, subtype="PCM_16")
+
+
+def signal_names(n_sources: int) -> list[str]:
+    """The folders of a mixture.
+
+    >>> signal_names(2)
+    ['mix', 's1', 's2']
+    """
+    return ["mix", *(f"s{number + 1}" for number in range(n_sources))]
 
 
 def _read(path: Path, sample_rate: int, place: Place) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lhotse import Recording, SupervisionSegment
+from lhotse import SupervisionSegment
 from lhotse.cut import Cut
 
 from speechkit.data.corpus import (
@@ -15,6 +17,7 @@ from speechkit.data.corpus import (
     Clip,
     Info,
     find_audio,
+    find_folder,
     make_cut,
     make_cuts,
     read_infos,
@@ -29,89 +32,96 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class MixtureFolder:
-    """A subset: folders of one file each mixture, of the same name in all of them.
+class MixtureFiles:
+    """A mixture and its sources, of one length and rate, and the utterances that these are, where known."""
 
-    `speakers` says which speaker of a file's name each source is, counted from 0; None: nobody alone.
+    id: str
+    mixture: Path
+    sources: tuple[Path, ...]
+    utterances: tuple[str | None, ...] = ()
+
+    @property
+    def speakers(self) -> list[str | None]:
+        """Who speaks in each source, by the names of the utterances."""
+        return [find_speaker(utterance) for utterance in self.utterances or [None] * len(self.sources)]
+
+
+def find_mixtures(
+    folder: Path, mixture: str = "mix", sources: Sequence[str] = ("s1", "s2"), n_speakers: int = 2
+) -> list[MixtureFiles]:
+    """The mixtures of `folder/<mixture>`, with the files of the same names in `folder/<source>`.
+
+    The names are WSJ0-2mix's or LibriMix's, of `n_speakers` utterances; the number in a source's folder
+    (`s1`, `s2_anechoic`) says which of them it is.
+
+    Raises:
+        UserError: a folder or files of sources are missing; no audio
     """
-
-    folder: Path
-    mixture: str
-    sources: tuple[str, ...]
-    speakers: tuple[int | None, ...]
-    n_speakers: int
+    find_folder(folder, mixture, *sources, expected="a folder of each signal")
+    paths = find_audio(folder / mixture)
+    if not paths:
+        raise UserError(f"no audio in {folder / mixture}", key="data_folder")
+    found, missing = [], []
+    for path in paths:
+        columns = tuple(folder / source / path.relative_to(folder / mixture) for source in sources)
+        missing += [each for each in columns if not each.is_file()]
+        names = split_mixture_name(path.stem, n_speakers)
+        which = [_speaker_number(source) for source in sources]
+        utterances = tuple(names[n] if n is not None and n < len(names) else None for n in which)
+        found.append(MixtureFiles(path.stem, path, columns, utterances))
+    _refuse(missing, "sources are missing", "a file of the mixture's name in the folder of each source")
+    return found
 
 
 def prepare_mixtures(
     manifest_folder: str | os.PathLike[str],
-    subsets: Mapping[str, MixtureFolder],
+    make: Callable[[], Mapping[str, Sequence[MixtureFiles]]],
     *,
+    inputs: Iterable[Path],
+    arguments: Mapping[str, Any],
     speech: str | Sequence[str] = (),
-    tables_from: Sequence[Path] = (),
+    tables_from: Iterable[Path] = (),
 ) -> None:
-    """Write `<subset>.jsonl` for each subset, and `singles.jsonl` of single speakers, unless they stand
-    there.
+    """Write `<subset>.jsonl` for each subset that `make` returns, as seldom as `prepare_once` does.
 
     The first subset trains, the last one tests. A line of `<subset>.jsonl` is a cut of the mixture, with its
-    sources as custom recordings `source1`, `source2`, ..., and a supervision for each: speaker and gender
-    where the names of files and the tables of speakers in `tables_from` tell them. Singles are the speech
-    in the folders `speech` (see `read_speech`), without the speakers and utterances of the other subsets
-    (speakers of a middle subset that are in the first one too stay); else the sources of the first subset,
-    each utterance once.
+    sources as custom recordings `source1`, `source2`, ..., and a supervision for each: speaker and gender,
+    where the names of files and the tables of speakers in the folders `tables_from` tell them.
+
+    `singles.jsonl` is written besides, of single speakers: the speech in the folders `speech` (see
+    `read_speech`), without the speakers and utterances of the other subsets (speakers of a middle subset who
+    are in the first one too stay); else the sources of the first subset with known speakers, each utterance
+    once. Where there are none it is not written.
 
     Raises:
-        UserError: a folder or a source is missing; a mixture and its sources differ in length or rate; no
-            single speakers are left
+        UserError: a mixture and its sources differ in length or rate; no folder of `speech`, or none of its
+            speakers is left
     """
     folders = [
         Path(each).expanduser().resolve() for each in ([speech] if isinstance(speech, str) else speech)
     ]
-    parts = {each.folder / name for each in subsets.values() for name in (each.mixture, *each.sources)}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"there is no folder {folder}", key="speech")
     tables = find_gender_tables([*tables_from, *folders, *(folder.parent for folder in folders)])
-    _check_folders(parts, "data_folder")
-    _check_folders(folders, "speech")
 
     def write(folder: Path) -> list[str]:
+        subsets = make()
         genders = read_genders(tables)
-        cuts = {name: _make_mixtures(each, genders) for name, each in subsets.items()}
-        first = subsets[next(iter(subsets))]
-        if folders:
-            singles = _leave_out_held_out(read_speech(folders), list(cuts.values()))
-        else:
-            singles = _sources_once(first, cuts[next(iter(subsets))])
-        for name, each in cuts.items():
-            write_cuts(each, folder / f"{name}.jsonl")
-        write_cuts(_make_singles(singles, genders), folder / "singles.jsonl")
-        return [f"{name}.jsonl" for name in (*subsets, "singles")]
+        singles = _choose_singles(subsets, folders)
+        for name, each in subsets.items():
+            write_cuts(_make_mixtures(each, genders), folder / f"{name}.jsonl")
+        if singles:
+            write_cuts(_make_singles(singles, genders), folder / "singles.jsonl")
+        return [f"{name}.jsonl" for name in (*subsets, *["singles"] * bool(singles))]
 
-    arguments = {"mixtures": 1, "subsets": {name: repr(each) for name, each in subsets.items()}}
-    write_once(manifest_folder, write, inputs=[*sorted(parts), *folders, *tables], arguments=arguments)
+    stamped = [*inputs, *folders, *tables]
+    write_once(manifest_folder, write, inputs=stamped, arguments={"mixtures": 2, **arguments})
 
 
-def _check_folders(folders: Iterable[Path], key: str) -> None:
-    for folder in sorted(folders):
-        if not folder.is_dir():
-            raise UserError(f"there is no folder {folder}", key=key)
-
-
-def _make_mixtures(folder: MixtureFolder, genders: Mapping[str, str]) -> list[Cut]:
-    names = [folder.mixture, *folder.sources]
-    mixtures = find_audio(folder.folder / folder.mixture)
-    if not mixtures:
-        raise UserError(f"no audio in {folder.folder / folder.mixture}", key="data_folder")
-    relative = [path.relative_to(folder.folder / folder.mixture) for path in mixtures]
-    columns = [[folder.folder / name / path for path in relative] for name in names]
-    missing = [path for column in columns for path in column if not path.is_file()]
-    _refuse(missing, "sources are missing", "a file of the mixture's name in the folder of each source")
-    infos = [read_infos(column) for column in columns]
-    rows = list(zip(*columns, strict=True))
-    info_rows = list(zip(*infos, strict=True))
-    wrong = [row[0] for row, info in zip(rows, info_rows, strict=True) if not _fit(info)]
-    _refuse(wrong, "mixtures differ from their sources", "the same length and rate")
-    return [
-        _make_mixture(row, info[0] or ONE_SECOND, folder, genders)
-        for row, info in zip(rows, info_rows, strict=True)
-    ]
+def _speaker_number(source: str) -> int | None:
+    match = re.match(r"s(\d+)(?![^\W_])", source)
+    return int(match[1]) - 1 if match else None
 
 
 def _refuse(paths: Sequence[Path], what: str, expected: str) -> None:
@@ -120,72 +130,65 @@ def _refuse(paths: Sequence[Path], what: str, expected: str) -> None:
         raise UserError(f"{len(paths)} {what}: {named}", expected=expected, key="data_folder")
 
 
-def _fit(infos: Sequence[Info | None]) -> bool:
-    """Of one length and rate, as far as they can be read."""
-    return len({info[:2] for info in infos if info is not None}) < 2
+def _make_mixtures(files: Sequence[MixtureFiles], genders: Mapping[str, str]) -> list[Cut]:
+    columns = zip(*([each.mixture, *each.sources] for each in files), strict=True)
+    infos = list(zip(*(read_infos(list(column)) for column in columns), strict=True))
+    pairs = list(zip(files, infos, strict=True))
+    # What cannot be read is left to the reader of the batches, as everywhere.
+    wrong = [each.mixture for each, info in pairs if len({i[:2] for i in info if i is not None}) > 1]
+    _refuse(wrong, "mixtures differ from their sources", "the same length and rate")
+    return [_make_mixture(each, info[0] or ONE_SECOND, genders) for each, info in pairs]
 
 
-def _make_mixture(
-    paths: Sequence[Path], info: Info, folder: MixtureFolder, genders: Mapping[str, str]
-) -> Cut:
-    cut = make_cut(Clip(paths[0], paths[0].stem), info)
-    utterances = split_mixture_name(cut.id, folder.n_speakers)
+def _make_mixture(files: MixtureFiles, info: Info, genders: Mapping[str, str]) -> Cut:
+    cut = make_cut(Clip(files.mixture, files.id), info)
     cut.custom = {}
-    for number, path in enumerate(paths[1:], start=1):
+    for number, (path, speaker) in enumerate(zip(files.sources, files.speakers, strict=True), start=1):
         name = f"{cut.id}-source{number}"
-        cut.custom[f"source{number}"] = _recording(Clip(path, name), info)
-        which = folder.speakers[number - 1]
-        speaker = None if which is None else find_speaker(utterances[which])
-        segment = SupervisionSegment(name, cut.id, 0, cut.duration, speaker=speaker)
-        segment.gender = genders.get(speaker or "")
-        cut.supervisions.append(segment)
+        cut.custom[f"source{number}"] = make_cut(Clip(path, name), info).recording
+        _add_supervision(cut, name, speaker, genders)
     return cut
 
 
-def _recording(clip: Clip, info: Info) -> Recording:
-    return make_cut(clip, info).recording
+def _add_supervision(cut: Cut, name: str, speaker: str | None, genders: Mapping[str, str]) -> None:
+    segment = SupervisionSegment(name, cut.id, 0, cut.duration, speaker=speaker)
+    segment.gender = genders.get(speaker or "")
+    cut.supervisions.append(segment)
 
 
-def _sources_once(folder: MixtureFolder, cuts: Sequence[Cut]) -> list[Clip]:
-    """The sources of mixtures, of each utterance the longest."""
-    found: dict[str, tuple[float, Clip]] = {}
-    for cut in cuts:
-        utterances = split_mixture_name(cut.id, folder.n_speakers)
-        for number, which in enumerate(folder.speakers, start=1):
-            recording = cut.custom[f"source{number}"]
-            name = (None if which is None else utterances[which]) or recording.id
-            speaker = cut.supervisions[number - 1].speaker
-            clip = Clip(Path(recording.sources[0].source), name, speaker=speaker)
-            if name not in found or found[name][0] < cut.duration:
-                found[name] = (cut.duration, clip)
-    return [clip for _, clip in found.values()]
+def _choose_singles(subsets: Mapping[str, Sequence[MixtureFiles]], folders: Sequence[Path]) -> list[Clip]:
+    if folders:
+        return _leave_out_held_out(read_speech(folders), list(subsets.values()))
+    first = next(iter(subsets.values()))
+    found: dict[str, Clip] = {}
+    for files in first:
+        for path, name, speaker in zip(files.sources, files.utterances, files.speakers, strict=False):
+            # Mixtures are cut to their shorter source: of an utterance the largest file has the most.
+            if name and speaker and (name not in found or _size(path) > _size(found[name].path)):
+                found[name] = Clip(path, name, speaker=speaker)
+    return list(found.values())
 
 
-def _leave_out_held_out(clips: Sequence[Clip], subsets: Sequence[Sequence[Cut]]) -> list[Clip]:
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _leave_out_held_out(clips: Sequence[Clip], subsets: Sequence[Sequence[MixtureFiles]]) -> list[Clip]:
     """Without the speakers and utterances of all subsets but the first."""
-    first, *middle, last = ({s.speaker for cut in cuts for s in cut.supervisions} for cuts in subsets)
+    first, *middle, last = ({speaker for each in files for speaker in each.speakers} for files in subsets)
     held_out = set(last).union(*(each - first for each in middle)) - {None}
-    names = {cut.id for cuts in subsets[1:] for cut in cuts}
-    heard = {utterance for name in names for utterance in _utterances(name)}
+    heard = {name for files in subsets[1:] for each in files for name in each.utterances}
     kept = [clip for clip in clips if clip.speaker not in held_out and clip.id not in heard]
     if not kept:
         found = f"none of {len(clips)} clips is of a speaker who is not held out"
         raise UserError(found, expected="speech of other speakers than those of the tests", key="speech")
     if len(kept) < len(clips):
-        log.warning(
-            "%d of %d clips are of speakers held out, and left out", len(clips) - len(kept), len(clips)
-        )
+        log.warning("%d of %d clips are held out, and left out", len(clips) - len(kept), len(clips))
     return kept
-
-
-def _utterances(name: str) -> list[str]:
-    return [each for n in (1, 2, 3, 4, 5) for each in split_mixture_name(name, n) if each]
 
 
 def _make_singles(clips: Sequence[Clip], genders: Mapping[str, str]) -> list[Cut]:
     cuts = make_cuts(clips)
     for cut, clip in zip(cuts, clips, strict=True):
-        segment = SupervisionSegment(cut.id, cut.id, 0, cut.duration, speaker=clip.speaker)
-        segment.gender = genders.get(clip.speaker or "")
-        cut.supervisions.append(segment)
+        _add_supervision(cut, cut.id, clip.speaker, genders)
     return cuts

@@ -93,6 +93,18 @@ def speak(
     return np.frombuffer(b"".join(heard), np.int16).astype(np.float32) / 32768
 
 
+def voice_gender(voice: str) -> str | None:
+    """M or F, as espeak-ng's file of the voice's variant says; None where it does not."""
+    _, data_folder = _espeak()
+    path = os.path.join(data_folder, "voices", "!v", voice.partition("+")[2])
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8", errors="replace") as file:
+        words = [line.split() for line in file]
+    genders = [line[1] for line in words if line[:1] == ["gender"] and len(line) > 1]
+    return {"male": "M", "female": "F"}.get(genders[-1]) if genders else None
+
+
 def _no_voice(voice: str) -> UserError:
     return UserError(f"no voice {voice!r} in espeak-ng", expected="accent+variant, such as 'en-us+m3'")
 

@@ -55,3 +55,15 @@ def test_synth_takes_sentences_of_several_files(typed: Typed, tmp_path: Path) ->
     assert sorted(word for _, word in lines) == ["GO", "LEFT", "RIGHT", "STOP"]
     code, _, complaints = typed(*arguments, "--texts", tmp_path / "b", tmp_path / "a")
     assert (code, "another texts" in complaints) == (2, True)
+
+
+def test_synth_of_mixtures_and_sinusoids(typed: Typed, tmp_path: Path) -> None:
+    counts = ("--n_voices", 21, "--n_mixtures", 4, "--n_sources", 3)
+    code, told, _ = typed("synth", "2mix", tmp_path / "mixtures", *counts)
+    assert (code, "WSJ0-3mix" in told) == (0, True)
+    assert len(list((tmp_path / "mixtures/wav8k/min/tr/s3").glob("*.wav"))) == 2
+    arguments = ("synth", "sinusoids", tmp_path / "sines", "--n_examples", 3, "--seconds", 0.1)
+    assert typed(*arguments)[0] == 0
+    assert len((tmp_path / "sines/info.csv").read_text().splitlines()) == 4
+    code, _, complaints = typed(*arguments, "--seed", 5)
+    assert (code, "another seed" in complaints) == (2, True)

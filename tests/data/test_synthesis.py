@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from speechkit.data.synthesis import ACCENTS, SAMPLE_RATE, VARIANTS, speak
+from speechkit.data.synthesis import ACCENTS, SAMPLE_RATE, VARIANTS, speak, voice_gender
 from speechkit.errors import UserError
 
 
@@ -41,6 +41,12 @@ def test_every_voice_speaks_and_none_like_another():
     spoken = {name: speak("right on, go up and down", name).tobytes() for name in names}
     assert len(set(spoken.values())) == len(spoken)
     assert min(map(len, spoken.values())) > 4 * 0.15 * SAMPLE_RATE
+
+
+def test_genders_are_those_of_the_voices_files():
+    known = {name: voice_gender(f"en-us+{name}") for name in ("f1", "Alicia", "m3", "zac", "martian")}
+    assert known == {"f1": "F", "Alicia": "F", "m3": "M", "zac": None, "martian": None}
+    assert voice_gender("en-us") is None
 
 
 def test_an_unknown_voice_and_a_missing_library(monkeypatch):
