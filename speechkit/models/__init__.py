@@ -7,9 +7,11 @@ from speechkit.models.convnet import ConvNet
 from speechkit.models.crdnn import CRDNN
 from speechkit.models.dual_path import DualPath
 from speechkit.models.ensemble import Ensemble
+from speechkit.models.ica import separate_by_ica
 from speechkit.models.language_models import RecurrentLM, TransformerLM
 from speechkit.models.masks import apply_masks
 from speechkit.models.network_masker import NetworkMasker
+from speechkit.models.nmf_masker import NMFMasker, learn_dictionary
 from speechkit.models.paths import RecurrentPath, RecurrentTransformerPath, TransformerPath
 from speechkit.models.pyramidal_encoder import PyramidalEncoder
 from speechkit.models.recurrent_decoder import RecurrentDecoder
@@ -38,6 +40,7 @@ __all__ = [
     "MaskingSeparator",
     "MeanContext",
     "MultiheadContext",
+    "NMFMasker",
     "NetworkMasker",
     "PyramidalEncoder",
     "RecurrentDecoder",
@@ -53,4 +56,6 @@ __all__ = [
     "TransformerLM",
     "TransformerPath",
     "apply_masks",
+    "learn_dictionary",
+    "separate_by_ica",
 ]
