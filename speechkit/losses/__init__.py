@@ -2,6 +2,7 @@
 
 from speechkit.losses.classification import cross_entropy
 from speechkit.losses.ctc import ctc_forward_backward, ctc_loss, ctc_min_frames, ctc_occupancy
+from speechkit.losses.deep_clustering import deep_clustering_loss
 from speechkit.losses.separation import (
     MultiResolutionSTFT,
     pairwise_l1,
@@ -19,6 +20,7 @@ __all__ = [
     "ctc_loss",
     "ctc_min_frames",
     "ctc_occupancy",
+    "deep_clustering_loss",
     "pairwise_l1",
     "pairwise_si_snr",
     "pairwise_snr",
