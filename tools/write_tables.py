@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from speechkit.report.text import FIGURES
+
 PROJECT = Path(__file__).resolve().parents[1]
 LOW_IS_GOOD = {"loss", "wer", "cer", "per", "eer", "perplexity", "token_perplexity", "bits_per_character"}
 TABLE = re.compile(r"(<!-- table: (?P<pattern>\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -59,7 +61,7 @@ def describe_runs(paths: list[Path], reports: list[dict[str, Any]]) -> list[dict
             values = [report["metrics"][name]["value"] for report in reports]
             mean = f"mean {statistics.mean(values):.2f}, worst {worst(name, values):.2f}"
             deviation = f"(deviation {statistics.stdev(values):.2f})"
-            rows.append({"run": f"{len(values)} seeds", f"{name}, {metric['unit']}": f"{mean} {deviation}"})
+            rows.append({"run": f"{len(values)} seeds", column(name, metric): f"{mean} {deviation}"})
     return rows
 
 
@@ -72,20 +74,21 @@ def describe_folds(path: Path, summary: dict[str, Any]) -> list[dict[str, str]]:
     mean = {"run": f"mean of {len(rows)}"}
     pooled = {"run": "all clips"}
     for name, metric in summary["metrics"].items():
-        column = f"{name}, {metric['unit']}"
+        key = column(name, metric)
         if metric["deviation"] is not None:
-            mean[column] = f"{metric['mean']:.2f} (deviation {metric['deviation']:.2f})"
+            mean[key] = f"{metric['mean']:.2f} (deviation {metric['deviation']:.2f})"
         if metric["pooled"] is not None:
-            pooled[column] = f"{metric['pooled']['value']:.2f} {interval(metric['pooled']['ci95'])}"
+            pooled[key] = f"{metric['pooled']['value']:.2f} {interval(metric['pooled']['ci95'])}"
             pooled["test set"] = f"{summary['dataset']}, {metric['pooled']['n']} clips"
     mean["training, minutes"] = f"{summary['seconds'] / 60:.1f} together"
     return [*rows, mean, pooled]
 
 
 def describe_run(path: Path, report: dict[str, Any]) -> dict[str, str]:
+    items = "mixtures" if report.get("task") == "separation" else "clips"
     row = {
         "run": path.stem,
-        "test set": f"{report['dataset']}, {report['subsets'][report['subset']]['n']} clips",
+        "test set": f"{report['dataset']}, {report['subsets'][report['subset']]['n']} {items}",
     }
     return row | describe_result(report)
 
@@ -95,7 +98,7 @@ def describe_result(report: dict[str, Any]) -> dict[str, str]:
     row = {}
     row["seed"] = str(report["seed"])
     for name, metric in report["metrics"].items():
-        row[f"{name}, {metric['unit']}"] = f"{metric['value']:.2f} {interval(metric['ci95'])}"
+        row[column(name, metric)] = f"{metric['value']:.2f} {interval(metric['ci95'])}"
         if metric.get("ci95_speakers"):
             row[f"{name}, interval over speakers"] = interval(metric["ci95_speakers"])
     row["parameters"] = f"{report['parameters']:,}"
@@ -104,6 +107,11 @@ def describe_result(report: dict[str, Any]) -> dict[str, str]:
     commit = report["commit"] or {"hash": "none", "dirty": False}
     row["commit"] = commit["hash"][:10] + (" with changes" if commit["dirty"] else "")
     return row
+
+
+def column(name: str, metric: dict[str, Any]) -> str:
+    """A metric as a table's column names it: "accuracy, %", "SI-SNRi, dB"."""
+    return f"{FIGURES.get(name, name)}, {metric['unit']}"
 
 
 def worst(name: str, values: Iterable[float]) -> float:

@@ -53,8 +53,8 @@ def draw_lines(
         return None
     x_low, x_high = _spread(min(x for x, _ in finite), max(x for x, _ in finite))
     y_ticks = choose_ticks(min(y for _, y in finite), max(y for _, y in finite))
-    x_of = _scale(x_low, x_high, LEFT + 6, WIDTH - RIGHT - 6)
-    y_of = _scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
+    x_of = make_scale(x_low, x_high, LEFT + 6, WIDTH - RIGHT - 6)
+    y_of = make_scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
     return Chart(
         title=title,
         x_name=x_name,
@@ -74,7 +74,7 @@ def draw_bars(
     highest = max(sum(parts) for _, parts in rows)
     y_ticks = choose_ticks(0.0, highest)
     slot = (WIDTH - LEFT - RIGHT) / len(rows)
-    y_of = _scale(0.0, y_ticks[-1], HEIGHT - BOTTOM, TOP)
+    y_of = make_scale(0.0, y_ticks[-1], HEIGHT - BOTTOM, TOP)
     bars = []
     for position, (x, parts) in enumerate(rows):
         below = 0.0
@@ -135,8 +135,8 @@ def draw_scatter(
     x_ticks = choose_ticks(-reach, reach, 8)
     y_ticks = choose_ticks(min(0.0, *(y for _, y in points)), max(y for _, y in points))
     empty = Scatter(title, x_name, y_name, [], [], [])
-    x_of = _scale(x_ticks[0], x_ticks[-1], empty.left, empty.right)
-    y_of = _scale(y_ticks[0], y_ticks[-1], empty.bottom, empty.top)
+    x_of = make_scale(x_ticks[0], x_ticks[-1], empty.left, empty.right)
+    y_of = make_scale(y_ticks[0], y_ticks[-1], empty.bottom, empty.top)
     return replace(
         empty,
         x_ticks=[(x_of(x), format_tick(x)) for x in x_ticks],
@@ -218,7 +218,8 @@ def _thin(points: Sequence[tuple[float, float | None]]) -> Sequence[tuple[float,
     return kept
 
 
-def _scale(low: float, high: float, start: float, end: float) -> Scale:
+def make_scale(low: float, high: float, start: float, end: float) -> Scale:
+    """From [low, high] in data units to [start, end] in the view box."""
     span = high - low
     return lambda value: round(start + (value - low) / span * (end - start), 2)
 

@@ -57,6 +57,19 @@ def write_clip(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
     write_atomic(path, content.getvalue())
 
 
+def read_clip(path: str | Path) -> tuple[np.ndarray, int] | None:
+    """Samples (N,) within [-1, 1] and the sample rate of what `write_clip` wrote; None of any other file."""
+    try:
+        with wave.open(str(path)) as file:
+            form = file.getnchannels(), file.getsampwidth()
+            content, sample_rate = file.readframes(file.getnframes()), file.getframerate()
+    except (OSError, EOFError, wave.Error):
+        return None
+    if form != (1, 2) or sample_rate <= 0 or len(content) < 2:
+        return None
+    return np.frombuffer(content[: len(content) // 2 * 2], "<i2") / 32767, sample_rate
+
+
 Clip = tuple[str, np.ndarray, int] | tuple[str, np.ndarray, int, str]  # id, samples, sample rate, part
 
 

@@ -13,6 +13,7 @@ from speechkit.report.clips import AudioBudget
 from speechkit.report.filters import describe_filters
 from speechkit.report.run import Run
 from speechkit.report.text import (
+    FIGURES,
     format_commit,
     format_ends,
     format_input,
@@ -21,6 +22,7 @@ from speechkit.report.text import (
     format_skipped,
     format_time,
     format_unit,
+    name_items,
 )
 from speechkit.report.view import View
 
@@ -54,6 +56,7 @@ def render_page(run: Run, report: dict[str, Any], view: View) -> str:
             run=run,
             style=Markup(style),  # our own file, not the user's text
             charts=draw_charts(run, {name: measure.unit for name, measure in view.measures.items()}),
+            heading=view.heading,
             sections={subset: view.describe_subset(run, subset, budget) for subset in report["subsets"]},
             filters=describe_filters(run),
             modules=list_modules(run.model),
@@ -83,6 +86,8 @@ def _make_environment() -> jinja2.Environment:
         "input": format_input,
         "as_json": to_json,
         "title_case": _title,
+        "figure": lambda name: FIGURES.get(name, name),
+        "items": name_items,
     }
     return environment
 
@@ -112,8 +117,8 @@ def draw_charts(run: Run, units: dict[str, str]) -> list[Chart]:
 
 
 def _title(name: str) -> str:
-    if name in ACRONYMS:
-        return name.upper()
+    if name in FIGURES or name in ACRONYMS:
+        return FIGURES.get(name, name.upper())
     return name[:1].upper() + name[1:].replace("_", " ")
 
 

@@ -1,4 +1,4 @@
-"""Small pictures of signed values and of shares as PNG, without a library."""
+"""Small pictures of signed values, of shares and of levels as PNG, without a library."""
 
 import base64
 import struct
@@ -11,6 +11,9 @@ N_STEPS = 32  # of colour on either side of zero: finer ones are not seen, and c
 _STOPS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 _COLOURS = ((8, 20, 66), (58, 88, 140), (134, 134, 138), (214, 160, 100), (255, 233, 190))
 _SHARE = (52, 122, 204)  # seen on white as on nearly black
+# From dark to light in equal steps, as matplotlib's "magma".
+_HEAT = ((0, 0, 4), (28, 16, 68), (79, 18, 123), (129, 37, 129), (181, 54, 122), (229, 80, 100),
+         (251, 135, 97), (254, 194, 135), (252, 253, 191))  # fmt: skip
 
 
 def palette() -> np.ndarray:
@@ -44,6 +47,23 @@ def draw_shares(levels: np.ndarray, n_levels: int) -> str:
     colours = np.tile(np.array(_SHARE, dtype=np.uint8), (n_levels, 1))
     alphas = np.rint(255 * np.linspace(0, 1, n_levels) ** 0.7).astype(np.uint8)
     return _as_address(encode_png(levels.astype(np.uint8), colours, alphas))
+
+
+def heat_palette(n_levels: int) -> np.ndarray:
+    """Colours (N, 3) from black over violet and orange to light yellow, ever lighter."""
+    places = np.linspace(0, len(_HEAT) - 1, n_levels)
+    channels = np.array(_HEAT, dtype=float).T
+    colours = [np.interp(places, range(len(_HEAT)), channel) for channel in channels]
+    return np.stack(colours, 1).round().astype(np.uint8)
+
+
+def draw_heat(levels: np.ndarray, n_levels: int) -> str:
+    """Levels (H, W) from 0 to n_levels - 1, the first row at the bottom, as the address of a picture.
+
+    >>> draw_heat(np.array([[0, 15]]), 16)[:22]
+    'data:image/png;base64,'
+    """
+    return _as_address(encode_png(levels.astype(np.uint8)[::-1], heat_palette(n_levels)))
 
 
 def _as_address(png: bytes) -> str:

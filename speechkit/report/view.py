@@ -46,6 +46,7 @@ class View:
     describe_subset: Callable[[Run, str, AudioBudget], list[Section]]
     badness: Callable[[dict[str, Any]], Any] | None = None
     list_files: Callable[[Run], dict[str, str]] | None = None
+    heading: str = "Errors"  # "... on test", above a subset's sections
 
 
 def ratio_of_counts(numerator: str, denominator: str) -> Callable[[Records, Sequence[str] | None], Interval]:

@@ -188,3 +188,21 @@ def test_folds_have_a_row_each_one_of_their_mean_and_one_of_all(tool: ModuleType
     ]
     assert [row["test set"] for row in cells] == ["ESC, 50 clips", "ESC, 50 clips", "", "ESC, 100 clips"]
     assert cells[2]["training, minutes"] == "21.0 together"
+
+
+def test_a_table_of_separation_is_in_decibels_with_intervals(tool: ModuleType, tmp_path: Path) -> None:
+    for seed, value in ((1, 5.125), (2, -0.5)):
+        metric = {"value": value, "ci95": [value - 1, value + 1], "n": 60, "unit": "dB"}
+        metrics = {"si_snri": metric, "sdri": metric | {"value": value + 1}}
+        result = make_report(0, seed, metrics=metrics, task="separation", subsets={"test": {"n": 60}})
+        (tmp_path / f"{seed}.json").write_text(json.dumps(result))
+    header, _, first, _, mean = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in tool.make_table(tmp_path, "*.json").splitlines()[:5]
+    ]
+    row = dict(zip(header, first, strict=True))
+    assert row["test set"] == "SpeechCommands, 60 mixtures"
+    assert row["SI-SNRi, dB"] == "5.12 [4.12, 6.12]"
+    assert row["SDRi, dB"] == "6.12 [4.12, 6.12]"
+    together = dict(zip(header, mean, strict=True))["SI-SNRi, dB"]
+    assert together == "mean 2.31, worst -0.50 (deviation 3.98)"
