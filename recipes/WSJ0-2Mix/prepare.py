@@ -6,9 +6,8 @@ The layout is `wav8k/min/{tr,cv,tt}/{mix,s1,s2}/*.wav` (wav16k, max; s3), perhap
 from collections.abc import Sequence
 from pathlib import Path
 
-from speechkit.data import MixtureFiles, build_mixtures, find_folder, find_mixtures, prepare_mixtures
+from speechkit.data import build_mixtures, find_folder, find_layout, prepare_layout
 
-SUBSETS = ("tr", "cv", "tt")
 EXPECTED = "the folder of WSJ0-2mix; for a folder of speech give lists_folder too"
 
 
@@ -30,22 +29,17 @@ def prepare(
     the training mixtures' sources; who is held out is left out.
     """
     data = find_folder(data_folder, expected=EXPECTED)
-    part = f"wav{sample_rate // 1000}k/{mode}"
     if lists_folder is not None:
-        target = Path(manifest_folder) / "mixtures"
+        built = Path(manifest_folder) / "mixtures"
         keys = {"n_sources": n_sources, "sample_rate": sample_rate, "mode": mode}
-        layout = build_mixtures(data, lists_folder, target, **keys) / part
-    elif (data / f"{n_sources}speakers").is_dir():
-        layout = find_folder(data / f"{n_sources}speakers", f"{part}/tr/mix", expected=EXPECTED) / part
-    else:
-        layout = find_folder(data, f"{part}/tr/mix", expected=EXPECTED) / part
+        data = build_mixtures(data, lists_folder, built, **keys)
+    layout = find_layout(data, sample_rate, mode, f"{n_sources}speakers")
     sources = [f"s{number + 1}" for number in range(n_sources)]
-
-    def make() -> dict[str, list[MixtureFiles]]:
-        return {name: find_mixtures(layout / name, "mix", sources, n_sources) for name in SUBSETS}
-
-    inputs = [folder for name in SUBSETS if (folder := layout / name).is_dir()]
-    arguments = {"n_sources": n_sources, "layout": str(layout)}
-    prepare_mixtures(
-        manifest_folder, make, inputs=inputs, arguments=arguments, speech=speech, tables_from=[data]
+    prepare_layout(
+        manifest_folder,
+        {name: layout / name for name in ("tr", "cv", "tt")},
+        sources=sources,
+        n_speakers=n_sources,
+        speech=speech,
+        tables_from=[Path(data_folder).expanduser()],
     )

@@ -20,7 +20,13 @@ from speechkit.data.lexicon import LexiconTokenizer
 from speechkit.data.librispeech_synthesis import synthesize_librispeech
 from speechkit.data.manifest import read_cuts, write_cuts
 from speechkit.data.mixture_lists import build_mixtures, mix_speech
-from speechkit.data.mixture_manifests import MixtureFiles, find_mixtures, prepare_mixtures
+from speechkit.data.mixture_manifests import (
+    MixtureFiles,
+    find_layout,
+    find_mixtures,
+    prepare_layout,
+    prepare_mixtures,
+)
 from speechkit.data.mixture_synthesis import synthesize_mixtures
 from speechkit.data.mixtures import DynamicMixing, RecordedSources
 from speechkit.data.own import prepare_folder, prepare_table, prepare_transcripts
@@ -82,12 +88,14 @@ __all__ = [
     "draw_unknown",
     "find_audio",
     "find_folder",
+    "find_layout",
     "find_mixtures",
     "make_cuts",
     "match_names",
     "mix_speech",
     "part_of_noise",
     "prepare_folder",
+    "prepare_layout",
     "prepare_mixtures",
     "prepare_once",
     "prepare_table",

@@ -17,7 +17,6 @@ from speechkit.data.corpus import (
     Clip,
     Info,
     find_audio,
-    find_folder,
     make_cut,
     make_cuts,
     read_infos,
@@ -26,7 +25,7 @@ from speechkit.data.corpus import (
 from speechkit.data.manifest import write_cuts
 from speechkit.data.mixture_names import find_gender_tables, find_speaker, read_genders, split_mixture_name
 from speechkit.data.single_speakers import read_speech
-from speechkit.errors import UserError
+from speechkit.errors import UserError, suggest
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def find_mixtures(
     Raises:
         UserError: a folder or files of sources are missing; no audio
     """
-    find_folder(folder, mixture, *sources, expected="a folder of each signal")
+    _check_signals(folder, [mixture, *sources])
     paths = find_audio(folder / mixture)
     if not paths:
         raise UserError(f"no audio in {folder / mixture}", key="data_folder")
@@ -71,6 +70,49 @@ def find_mixtures(
         found.append(MixtureFiles(path.stem, path, columns, utterances))
     _refuse(missing, "sources are missing", "a file of the mixture's name in the folder of each source")
     return found
+
+
+def find_layout(data_folder: Path, sample_rate: int, mode: str, *below: str) -> Path:
+    """The folder `wav8k/min` of a corpus, for its rate and `mode`, right in it or in one of `below`.
+
+    Raises:
+        UserError: there is none; those that are there are named
+    """
+    part = f"wav{sample_rate // 1000}k/{mode}"
+    bases = [data_folder, *(data_folder / name for name in below)]
+    for base in bases:
+        if (base / part).is_dir():
+            return base / part
+    there = [str(path.relative_to(data_folder)) for base in bases for path in sorted(base.glob("wav*k/m??"))]
+    found = f"{data_folder} lacks {part}" + (f", and has {', '.join(there)}" if there else "")
+    expected = "the folder of the corpus, with a folder wav8k or wav16k, and min or max in that"
+    raise UserError(found, expected=expected, key="data_folder")
+
+
+def prepare_layout(
+    manifest_folder: str | os.PathLike[str],
+    folders: Mapping[str, Path],
+    *,
+    mixture: str = "mix",
+    sources: Sequence[str] = ("s1", "s2"),
+    n_speakers: int = 2,
+    speech: str | Sequence[str] = (),
+    tables_from: Iterable[Path] = (),
+) -> None:
+    """`prepare_mixtures` of what `find_mixtures` finds in the folder of each subset."""
+    for folder in folders.values():
+        if not folder.is_dir():
+            raise UserError(f"there is no folder {folder}", key="data_folder")
+
+    def make() -> dict[str, list[MixtureFiles]]:
+        return {name: find_mixtures(each, mixture, sources, n_speakers) for name, each in folders.items()}
+
+    arguments: dict[str, Any] = {"mixture": mixture, "sources": list(sources), "n_speakers": n_speakers}
+    arguments["folders"] = {name: str(folder) for name, folder in folders.items()}
+    inputs = list(folders.values())
+    prepare_mixtures(
+        manifest_folder, make, inputs=inputs, arguments=arguments, speech=speech, tables_from=tables_from
+    )
 
 
 def prepare_mixtures(
@@ -117,6 +159,14 @@ def prepare_mixtures(
 
     stamped = [*inputs, *folders, *tables]
     write_once(manifest_folder, write, inputs=stamped, arguments={"mixtures": 2, **arguments})
+
+
+def _check_signals(folder: Path, names: Sequence[str]) -> None:
+    there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    for name in names:
+        if name not in there:
+            expected = f"some of {', '.join(there)}" if there else "a folder of each signal"
+            raise UserError(f"{folder} lacks {name}{suggest(name, there)}", expected=expected)
 
 
 def _speaker_number(source: str) -> int | None:
