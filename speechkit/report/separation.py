@@ -62,7 +62,7 @@ def describe_subset(run: Run, subset: str, budget: AudioBudget) -> list[Section]
     if not records:
         return []
     ranked = rank_mixtures(records)
-    figures = {"rows": tabulate_figures(records), "groups": tabulate_groups(ranked)}
+    figures = {"rows": tabulate_figures(records), "groups": tabulate_groups(records)}
     counts = {"n": len(records), "n_known": len(ranked), "n_worse": sum(_improvement(r) < 0 for r in ranked)}
     file = {"file": name_file(run, subset)}
     sections = [Section("Figures", "separation.html", figures | counts | file)]
@@ -88,12 +88,13 @@ def tabulate_figures(records: Records) -> list[dict[str, Any]]:
     return rows
 
 
-def tabulate_groups(ranked: Records) -> list[dict[str, Any]]:
+def tabulate_groups(records: Records) -> list[dict[str, Any]]:
     """The SI-SNRi of the mixtures of each group, and of each mixture of genders, where they are known."""
     groups: dict[tuple[int, str], Records] = {}
-    for record in ranked:
+    for record in records:
+        known = record["scores"].get("si_snri") is not None
         for kind, name in enumerate((record.get("group"), name_genders(record))):
-            if name:
+            if name and known:
                 groups.setdefault((kind, name), []).append(record)
     rows, seen = [], []
     for (_, name), members in sorted(groups.items())[:N_GROUPS]:
@@ -137,8 +138,8 @@ def draw_improvements(ranked: Records) -> Histogram | None:
 
 
 def draw_clouds(ranked: Records) -> list[Cloud]:
-    """SI-SNRi against the SI-SNR before, talker by talker, and against length, mixture by mixture."""
-    talkers = [
+    """SI-SNRi against the SI-SNR before, source by source, and against length, mixture by mixture."""
+    sources = [
         (source["si_snr"] - source["si_snri"], source["si_snri"], record)
         for record in ranked
         for source in record["sources"]
@@ -147,7 +148,7 @@ def draw_clouds(ranked: Records) -> list[Cloud]:
     lengths = [(each["seconds"], _improvement(each), each) for each in ranked if each["seconds"] is not None]
     clouds = [
         _draw_cloud(
-            "SI-SNRi of each talker, by SI-SNR in the mixture", talkers, "SI-SNR in the mixture (dB)"
+            "SI-SNRi of each source, by SI-SNR in the mixture", sources, "SI-SNR in the mixture (dB)"
         ),
         _draw_cloud("SI-SNRi of each mixture, by length", lengths, "length (s)"),
     ]

@@ -177,6 +177,8 @@ def test_groups_and_figures_are_those_of_numpy() -> None:
         assert rows[title]["n"] == len(values)
         assert rows[title]["mean"] == pytest.approx(np.mean(values))
         assert rows[title]["median"] == pytest.approx(np.median(values))
+    same = tabulate_groups([record | {"group": "one"} for record in records])[0]
+    assert same["ends"] == tabulate_figures(records)[0]["ends"], "of the same mixtures the same interval"
     values = np.array([record["scores"]["sdri"] for record in records])
     figures = {row["title"]: row for row in tabulate_figures(records)}
     assert list(figures) == ["SI-SNRi", "SI-SNR", "SDRi", "SDR", "SI-SNR of the mixture"]
