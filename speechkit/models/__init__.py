@@ -5,6 +5,7 @@ from speechkit.models.classifier import Classifier
 from speechkit.models.contexts import ContentAttention, LocationAttention, MeanContext, MultiheadContext
 from speechkit.models.convnet import ConvNet
 from speechkit.models.crdnn import CRDNN
+from speechkit.models.deep_clustering import DeepClustering
 from speechkit.models.dual_path import DualPath
 from speechkit.models.ensemble import Ensemble
 from speechkit.models.ica import separate_by_ica
@@ -31,6 +32,7 @@ __all__ = [
     "ConformerEncoder",
     "ContentAttention",
     "ConvNet",
+    "DeepClustering",
     "DualPath",
     "Ensemble",
     "FilterbankDecoder",

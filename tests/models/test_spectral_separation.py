@@ -59,7 +59,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("piece", ["stft_lstm", "complex_lstm", "complex_conv"])
+@pytest.mark.parametrize("piece", ["stft_lstm", "complex_lstm", "complex_conv", "deep_clustering"])
 def test_pieces_are_separators_of_any_size(piece) -> None:
     sizes = ["--n_sources", "3", "--window_size", "16", "--hop_size", "4", "--hidden_size", "5"]
     model = config.build(config.read(PIECES / f"{piece}.yaml", sizes), only=["separator"]).values["separator"]
