@@ -42,16 +42,15 @@ class Mixing(Protocol):
 
 class RecordedSources:
     """Mixtures whose sources stand beside them: a cut's recording is the mixture, its sources are custom
-    recordings of it by these `names`, of the same length, in the order of its supervisions.
+    recordings of it, `source1` to `source<n_sources>`, of the same length, in the order of its supervisions.
 
     Transforms act on all of them alike, with the same draws, `Noise` and `Reverberation` on the mixture only.
-    What lies beyond -1 to 1 is scaled down together. A single name is enhancement: one source.
+    What lies beyond -1 to 1 is scaled down together. One source is enhancement.
     """
 
-    def __init__(self, names: Sequence[str] = ("source1", "source2")) -> None:
-        if isinstance(names, str) or not names or len(set(names)) < len(names):
-            raise UserError(f"names {names!r}", expected="one or more, all different", key="names")
-        self.names = tuple(names)
+    def __init__(self, n_sources: int = 2) -> None:
+        _check_count(n_sources)
+        self.names = tuple(f"source{number}" for number in range(1, n_sources + 1))
 
     def choose(self, table: CutTable, number: int, key: tuple[int, int]) -> list[Line]:
         """The cut alone."""
@@ -76,7 +75,9 @@ class RecordedSources:
         if not isinstance(found, Recording):
             there = [key for key, value in (cut.custom or {}).items() if isinstance(value, Recording)]
             expected = f"a recording of each of {', '.join(self.names)}"
-            raise UserError(f"cut {cut.id} has {', '.join(there) or 'none'}", expected=expected, key="names")
+            raise UserError(
+                f"cut {cut.id} has {', '.join(there) or 'none'}", expected=expected, key="n_sources"
+            )
         return found
 
 
@@ -99,8 +100,7 @@ class DynamicMixing:
         crop_seconds: float = 3.0,
         level_db: tuple[float, float] = (-2.5, 2.5),
     ) -> None:
-        if n_sources < 1:
-            raise UserError(f"n_sources {n_sources}", expected="1 or more", key="n_sources")
+        _check_count(n_sources)
         if len(level_db) != 2 or level_db[0] > level_db[1]:
             raise UserError(f"level_db {level_db}", expected="two numbers, [low, high]", key="level_db")
         self.n_sources, self.level_db = n_sources, (level_db[0], level_db[1])
@@ -143,6 +143,11 @@ class DynamicMixing:
             if np.sqrt(np.mean(x**2)) > SILENT:
                 break
         return x
+
+
+def _check_count(n_sources: int) -> None:
+    if n_sources < 1:
+        raise UserError(f"n_sources {n_sources}", expected="1 or more", key="n_sources")
 
 
 def _read_talker(line: Line) -> tuple[str, str]:

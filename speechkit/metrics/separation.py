@@ -64,11 +64,13 @@ def score_separation(
     references: np.ndarray,
     mixture: np.ndarray,
     more: Mapping[str, Measure] | None = None,
+    with_sdr: bool = True,
 ) -> dict[str, Any]:
     """What a record holds of a mixture: figures in dB in the order of sources that has the best SI-SNR.
 
     estimates, references: (S, N), from one source on. mixture: (N,), of which improvements are counted.
     more: other measures, such as `{"stoi": partial(stoi, sample_rate=8000)}`.
+    with_sdr: which takes most of the time.
 
     Returns `{"scores": {"si_snr", "si_snri", "sdr", "sdri", "input_si_snr", ...}, "sources": [...]}`: means
     over the sources, and for each reference the index of its `estimate` and its own figures. None is what is
@@ -84,8 +86,9 @@ def score_separation(
     ratios = _si_snr_of_pairs(np.concatenate([x, mixtures[:1]]), y)
     order = _best_order(ratios[:-1])
     x = x[order]
-    outputs = {"si_snr": ratios[order, np.arange(len(y))], "sdr": sdr(x, y)}
-    inputs = {"si_snr": ratios[-1], "sdr": sdr(mixtures, y)}
+    outputs, inputs = {"si_snr": ratios[order, np.arange(len(y))]}, {"si_snr": ratios[-1]}
+    if with_sdr:
+        outputs["sdr"], inputs["sdr"] = sdr(x, y), sdr(mixtures, y)
     figures: dict[str, np.ndarray] = {}
     for name, output in outputs.items():
         inputs[name] = np.where(inputs[name] < LARGEST_DB, inputs[name], np.nan)

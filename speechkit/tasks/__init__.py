@@ -9,6 +9,7 @@ from speechkit.tasks.language_modeling import LanguageModel, LanguageModeling
 from speechkit.tasks.load import classify_file, load
 from speechkit.tasks.recognizer import Recognizer, Transcription
 from speechkit.tasks.separate import SeparatedFile
+from speechkit.tasks.separation import Separation
 from speechkit.tasks.separator import Separator
 from speechkit.tasks.trained_lm import TrainedLM
 from speechkit.tasks.tune import tune_run
@@ -25,6 +26,7 @@ __all__ = [
     "Recognizer",
     "SeparatedFile",
     "Separator",
+    "Separation",
     "TrainedLM",
     "Transcription",
     "WindowPlan",

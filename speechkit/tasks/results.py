@@ -22,12 +22,15 @@ def evaluate_subsets(brain: Brain) -> None:
         complete = [dict.fromkeys(FIELDS) | record for record in records]
         worst = [record["id"] for record in report.choose_worst(complete, N_CLIPS, brain.task)]
         lines = _align(brain, data, {name: tokens[name] for name in worst if name in tokens})
+        kept = brain.list_clips(complete) if hasattr(brain, "list_clips") else None
         if not brain.processes.is_main:
             continue
         report.write_records(
             brain.output_folder / "predictions" / f"{subset}.jsonl", complete, task=brain.task
         )
-        if hasattr(data, "manifest"):
+        if kept is not None:
+            report.write_clips(brain.output_folder, subset, kept)
+        elif hasattr(data, "manifest"):
             clips = read_clips(data.manifest, worst, data.sample_rate)
             report.write_clips(brain.output_folder, subset, clips)
         if tokens:
