@@ -111,7 +111,8 @@ def test_enhancement_is_one_source(recorded):
 def test_a_source_that_is_missing_or_of_another_length(recorded, tmp_path):
     manifest, _ = recorded
     with pytest.raises(
-        UserError, match="cut m0 has source1, source2; expected a recording of each of source1, source2, source3"
+        UserError,
+        match="cut m0 has source1, source2; expected a recording of each of source1, source2, source3",
     ):
         read(manifest, RecordedSources(3))
     soundfile.write(tmp_path / "1-source2.wav", np.zeros(30), RATE)
