@@ -16,6 +16,7 @@ from speechkit.data import (
     RecordedSources,
     Speed,
     write_cuts,
+    write_shards,
 )
 from speechkit.errors import UserError
 
@@ -189,3 +190,25 @@ def test_one_speaker_cannot_be_mixed(tmp_path, make_cut):
 def test_settings_that_cannot_be(make):
     with pytest.raises(UserError, match="expected"):
         make()
+
+
+def test_skipping_leaves_what_follows_as_it_was(singles):
+    batches = CutBatches(singles, sampler, RATE, [Speed(0.9, 1.1)], mixing=DynamicMixing(2, 0.2))
+    whole = list(batches.iterate(seed=1, epoch=3))
+    rest = list(batches.iterate(seed=1, epoch=3, skip=2))
+    assert [each.ids for each in rest] == [each.ids for each in whole[2:]]
+    np.testing.assert_array_equal(rest[0].sources, whole[2].sources)
+
+
+def test_shards_of_single_speakers_mix_to_the_same(singles, tmp_path):
+    write_shards(singles, tmp_path / "shards", shard_size=4, audio_format="original", n_workers=1)
+    mixing = DynamicMixing(2, 0.2)
+    files, shards = (read(each, mixing) for each in (singles, tmp_path / "shards"))
+    assert {name for batch in shards for name in batch.ids} == {name for batch in files for name in batch.ids}
+    assert all(batch.sources.shape[1:] == (2, 1600) for batch in shards)
+    assert not any(batch.skipped for batch in shards)
+
+
+def test_recorded_mixtures_are_not_for_shards(recorded, tmp_path):
+    with pytest.raises(UserError, match="further recordings among its custom fields"):
+        write_shards(recorded[0], tmp_path / "shards", shard_size=4, audio_format="original", n_workers=1)
