@@ -11,6 +11,7 @@ SI-SNRi and SDRi in dB over the mixtures, with the 95% interval over these. Meth
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -56,10 +57,10 @@ class Mixture(NamedTuple):
     talkers: Sequence[Talker]
 
 
-def read_mixtures(manifest: Path, sample_rate: int, names: Sequence[str], limit: int | None) -> list[Mixture]:
+def read_mixtures(manifest: Path, sample_rate: int, n_sources: int, limit: int | None) -> list[Mixture]:
     """The mixtures that can be read, in the manifest's order."""
     sampler = partial(SimpleCutSampler, max_cuts=1)
-    batches = CutBatches(manifest, sampler, sample_rate, mixing=RecordedSources(names), unreadable="stop")
+    batches = CutBatches(manifest, sampler, sample_rate, mixing=RecordedSources(n_sources), unreadable="stop")
     found = []
     for batch in batches.iterate(seed=0, epoch=1):
         if limit is not None and len(found) == limit:
@@ -80,6 +81,16 @@ def is_same_speech(x: Tensor, y: Tensor) -> bool:
     return bool(torch.cosine_similarity(x[:n], y[:n], 0).abs() > SAME_SPEECH)
 
 
+def cut_after(signals: Sequence[Tensor], n_samples: int) -> list[Tensor]:
+    """The first samples of signals one after another.
+
+    >>> [len(each) for each in cut_after([torch.ones(5), torch.ones(5), torch.ones(5)], 7)]
+    [5, 2]
+    """
+    begins = [sum(len(each) for each in signals[:number]) for number in range(len(signals))]
+    return [each[: n_samples - at] for each, at in zip(signals, begins, strict=True) if at < n_samples]
+
+
 def gather_speech(mixtures: Sequence[Mixture]) -> dict[str, list[Tensor]]:
     """Each speaker's utterances, each once, from the sources of all mixtures."""
     found: dict[str, list[Tensor]] = {}
@@ -92,32 +103,36 @@ def gather_speech(mixtures: Sequence[Mixture]) -> dict[str, list[Tensor]]:
 
 
 class SpeakerNMF:
-    """Separation by dictionaries that are learned from what else a mixture's speakers say."""
+    """Separation by dictionaries that are learned from what else a mixture's speakers say.
+
+    sizes: components of a dictionary, and samples of speech that it is learned from, at most.
+    """
 
     def __init__(
         self,
         speech: dict[str, list[Tensor]],
         stft: tuple[STFTEncoder, STFTDecoder],
         divergence: str,
-        size: int,
+        sizes: tuple[int, int],
     ) -> None:
-        self.speech, self.stft, self.divergence, self.size = speech, stft, divergence, size
+        self.speech, self.stft, self.divergence, self.sizes = speech, stft, divergence, sizes
         self.learn = cache(self._learn)
 
-    def _learn(self, speaker: str, left_out: int) -> Tensor:
-        others = [x for number, x in enumerate(self.speech[speaker]) if number != left_out]
+    def _learn(self, speaker: str, left_out: tuple[int, ...]) -> Tensor:
+        others = [x for number, x in enumerate(self.speech[speaker]) if number not in left_out]
         if not others:
             found = f"speaker {speaker!r} says one utterance in all mixtures"
             raise UserError(found, do="take more mixtures, or leave NMF out: --components 0")
-        return learn_dictionary(others, self.stft[0], self.size, self.divergence)
+        n_components, n_samples = self.sizes
+        return learn_dictionary(cut_after(others, n_samples), self.stft[0], n_components, self.divergence)
 
     def __call__(self, mixture: Mixture) -> Tensor:
         """(S, N) estimates, in the order of the talkers."""
         dictionaries = []
         for talker, source in zip(mixture.talkers, mixture.sources, strict=True):
             utterances = self.speech[talker.speaker]
-            same = [number for number, each in enumerate(utterances) if is_same_speech(source, each)]
-            dictionaries.append(self.learn(talker.speaker, same[0]))
+            same = tuple(number for number, each in enumerate(utterances) if is_same_speech(source, each))
+            dictionaries.append(self.learn(talker.speaker, same))
         masker = NMFMasker(dictionaries, self.divergence)
         return MaskingSeparator(self.stft[0], masker, self.stft[1])(mixture.mixture.unsqueeze(0))[0]
 
@@ -135,14 +150,14 @@ def apply_ideal_masks(
 
 
 def make_methods(
-    mixtures: Sequence[Mixture], stft: tuple[STFTEncoder, STFTDecoder], n_components: int
+    mixtures: Sequence[Mixture], stft: tuple[STFTEncoder, STFTDecoder], sizes: tuple[int, int]
 ) -> Iterator[tuple[str, Callable[[Mixture], Tensor]]]:
     """Names, and what makes (S, N) estimates of a mixture."""
     yield "the mixture", lambda mixture: mixture.mixture.expand_as(mixture.sources)
-    if n_components:
+    if sizes[0]:
         speech = gather_speech(mixtures)
         for divergence, name in DIVERGENCES.items():
-            yield f"NMF, {name}, speakers known", SpeakerNMF(speech, stft, divergence, n_components)
+            yield f"NMF, {name}, speakers known", SpeakerNMF(speech, stft, divergence, sizes)
     for name, make in IDEAL_MASKS.items():
         yield name, partial(apply_ideal_masks, make=make, stft=stft)
 
@@ -162,7 +177,8 @@ def describe(
     row: dict[str, Any] = {"method": name, "mixtures": len(mixtures)}
     for figure, title in (("si_snr", "SI-SNR,_dB"), ("si_snri", "SI-SNRi,_dB"), ("sdri", "SDRi,_dB")):
         mean = bootstrap_mean(found[figure])
-        row[title] = f"{mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
+        known = math.isfinite(mean.low)
+        row[title] = f"{mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}]" if known else f"{mean.value:.2f}"
     return row
 
 
@@ -170,17 +186,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--sample_rate", type=int, default=8000)
-    parser.add_argument("--sources", nargs="+", default=["source1", "source2"], help="names of recordings")
+    parser.add_argument("--n_sources", type=int, default=2)
     parser.add_argument("--window_ms", type=float, default=32.0)
     parser.add_argument("--hop_ms", type=float, default=8.0)
     parser.add_argument("--components", type=int, default=40, help="of a dictionary; 0: no NMF")
+    parser.add_argument("--seconds", type=float, default=30, help="of speech for a dictionary, at most")
     parser.add_argument("--limit", type=int, help="this many mixtures, the first ones")
     options = parser.parse_args()
     try:
         sizes = [round(each * options.sample_rate / 1000) for each in (options.window_ms, options.hop_ms)]
         stft = STFTEncoder(*sizes), STFTDecoder(*sizes)
-        mixtures = read_mixtures(options.manifest, options.sample_rate, options.sources, options.limit)
-        methods = make_methods(mixtures, stft, options.components)
+        mixtures = read_mixtures(options.manifest, options.sample_rate, options.n_sources, options.limit)
+        of_dictionaries = options.components, round(options.seconds * options.sample_rate)
+        methods = make_methods(mixtures, stft, of_dictionaries)
         with torch.inference_mode():
             rows = [describe(name, separate, mixtures) for name, separate in methods]
     except UserError as error:

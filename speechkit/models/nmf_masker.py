@@ -53,7 +53,11 @@ class NMFMasker(nn.Module):
 
 @torch.no_grad()
 def learn_dictionary(
-    signals: Sequence[Tensor], encoder: STFTEncoder, n_components: int = 40, divergence: str = "kl"
+    signals: Sequence[Tensor],
+    encoder: STFTEncoder,
+    n_components: int = 40,
+    divergence: str = "kl",
+    n_iterations: int = 100,
 ) -> Tensor:
     """The dictionary (F, K) of a speaker's signals (N,), of any lengths: parts of their magnitudes.
 
@@ -63,4 +67,4 @@ def learn_dictionary(
     if not signals:
         raise UserError("no signals", expected="one or more of each speaker", key="signals")
     spectra = torch.cat([encoder(each.unsqueeze(0))[0][0] for each in signals])
-    return factorize(norm(spectra, "complex").mT, n_components, divergence)[0]
+    return factorize(norm(spectra, "complex").mT, n_components, divergence, n_iterations)[0]
