@@ -19,7 +19,6 @@ from speechkit.report.formats import (
 from speechkit.report.log_csv import write_log_csv
 from speechkit.report.run import Run, read_run
 from speechkit.report.schemas import SCHEMA
-from speechkit.report.separation import choose_examples
 from speechkit.report.subtitles import TimedWord, Transcript, format_transcript
 from speechkit.report.timed_text import Span, format_ctm, format_textgrid, join_words
 from speechkit.report.write import choose_worst, summarize, write_report
@@ -27,7 +26,6 @@ from speechkit.report.write import choose_worst, summarize, write_report
 __all__ = [
     "SCHEMA",
     "Run",
-    "choose_examples",
     "choose_worst",
     "compare_errors",
     "find_evaluation",

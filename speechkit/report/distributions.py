@@ -128,9 +128,9 @@ def thin(y: np.ndarray, n: int = MAX_DOTS) -> np.ndarray:
 
 
 def trend(x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
-    """Medians of x and y in parts of as many points each, from low to high x; none for under 60 points."""
+    """Medians of x and y in parts of as many points each, from low to high x; none for under 100 points."""
     n_parts = min(N_TRENDS, len(x) // 20)
-    if n_parts < 3:
+    if n_parts < 5:
         return []
     parts = np.array_split(np.argsort(x, kind="stable"), n_parts)
     return [(float(np.median(x[part])), float(np.median(y[part]))) for part in parts]

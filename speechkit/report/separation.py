@@ -10,7 +10,7 @@ from speechkit.report.clips import AudioBudget
 from speechkit.report.distributions import Cloud, Histogram, draw_cloud, draw_histogram
 from speechkit.report.run import Run
 from speechkit.report.separation_csv import format_separation
-from speechkit.report.separation_examples import list_examples
+from speechkit.report.separation_examples import N_DRAWN, list_examples
 from speechkit.report.spectrograms import RANGE_DB, draw_colours
 from speechkit.report.text import FIGURES, format_number
 from speechkit.report.view import Measure, Records, Section, View, mean_of_scores
@@ -36,20 +36,6 @@ def rank_mixtures(records: Iterable[dict[str, Any]]) -> Records:
     return sorted(known, key=lambda record: (record["scores"]["si_snri"], record["id"]))
 
 
-def choose_examples(records: Iterable[dict[str, Any]]) -> Records:
-    """The worst, the median and the best mixture by SI-SNRi: those that a page plays and draws.
-
-    Fewer where there are fewer; none twice.
-
-    >>> records = [{"id": str(x), "scores": {"si_snri": x}, "skipped": None} for x in (5.0, -1.0, 9.0, None)]
-    >>> [record["id"] for record in choose_examples(records)]
-    ['-1.0', '5.0', '9.0']
-    """
-    ranked = rank_mixtures(records)
-    places = {0, (len(ranked) - 1) // 2, len(ranked) - 1} if ranked else set()
-    return [ranked[place] for place in sorted(places)]
-
-
 def badness(record: dict[str, Any]) -> tuple[float, str]:
     """The order in which mixtures are bad, from the greatest: by SI-SNRi; those without one come last."""
     improvement = record["scores"].get("si_snri")
@@ -70,7 +56,8 @@ def describe_subset(run: Run, subset: str, budget: AudioBudget) -> list[Section]
         plots = {"histogram": draw_improvements(ranked), "clouds": draw_clouds(ranked), "n": len(ranked)}
         sections.append(Section("Distribution", "distributions.html", plots))
     if examples := list_examples(run, subset, ranked, budget):
-        content = {"examples": examples, "n": len(ranked), "colours": draw_colours(), "range_db": RANGE_DB}
+        content = {"examples": examples, "n": len(ranked), "n_drawn": N_DRAWN}
+        content |= {"colours": draw_colours(), "range_db": RANGE_DB}
         sections.append(Section("Examples", "separation_examples.html", content))
     return sections
 

@@ -3,7 +3,9 @@
 A mixture's clips are parts of one id in `clips/index.json`: "mixture", "estimate 1", ..., "reference 1", ...
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from speechkit.report.run import Run
 from speechkit.report.spectrograms import BANDS, Axes, draw_together, mark_axes
 from speechkit.report.view import Records
 
-N_EXAMPLES = 6  # mixtures of a subset
+N_DRAWN = 12  # mixtures of a subset; more are only played
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,10 @@ class Example:
     title: str
     rank: int  # 1 is the worst
     record: dict[str, Any]
-    mixture: Signal | None
-    talkers: list[Talker]
-    others: list[Signal]
-    axes: dict[str, Axes]  # of the pictures, by scale; none where nothing could be drawn
+    mixture: Signal | None = None
+    talkers: list[Talker] = field(default_factory=list)
+    others: list[Signal] = field(default_factory=list)
+    axes: dict[str, Axes] = field(default_factory=dict)  # of the pictures, by scale; none without pictures
 
 
 def list_examples(run: Run, subset: str, ranked: Records, budget: AudioBudget) -> list[Example]:
@@ -54,35 +56,54 @@ def list_examples(run: Run, subset: str, ranked: Records, budget: AudioBudget) -
     for entry in run.clips:
         if entry["subset"] == subset and "part" in entry:
             kept.setdefault(entry["id"], {})[entry["part"]] = entry["path"]
-    titles = {len(ranked) - 1: "The best", (len(ranked) - 1) // 2: "The median", 0: "The worst"}
     places = [place for place, record in enumerate(ranked) if record["id"] in kept]
-    shown = sorted(sorted(places, key=lambda place: place not in titles)[:N_EXAMPLES])
+    titles = name_places(places, len(ranked))
     examples = []
-    for place in shown:
-        record = ranked[place]
-        title = titles.get(place, f"Number {place + 1:,} from the worst")
-        examples.append(_describe(run, record, kept[record["id"]], budget, title=title, rank=place + 1))
+    for number, place in enumerate(places):
+        paths, has_pictures = kept[ranked[place]["id"]], number < N_DRAWN
+        known = Example(titles[place], place + 1, ranked[place])
+        examples.append(_fill_in(known, run.folder, paths, budget, has_pictures=has_pictures))
     return examples
 
 
-def _describe(
-    run: Run, record: dict[str, Any], paths: dict[str, str], budget: AudioBudget, *, title: str, rank: int
+def name_places(places: Sequence[int], n: int) -> dict[int, str]:
+    """Names for places among n from the worst, 0, to the best; near the median is within 5% of all.
+
+    >>> list(name_places([0, 25, 52, 99], 100).values())
+    ['The worst', 'Number 26 from the worst', 'Near the median', 'The best']
+    """
+    middle = (n - 1) / 2
+    names = {place: f"Number {place + 1:,} from the worst" for place in places}
+    if places:
+        nearest = min(places, key=lambda place: abs(place - middle))
+        distance = abs(nearest - middle)
+        if distance <= max(0.5, 0.05 * n):
+            names[nearest] = "The median" if distance <= 0.5 else "Near the median"
+    ends = {n - 1: "The best", 0: "The worst"}
+    return names | {place: name for place, name in ends.items() if place in names}
+
+
+def _fill_in(
+    example: Example, folder: Path, paths: Mapping[str, str], budget: AudioBudget, *, has_pictures: bool
 ) -> Example:
+    """The example with its signals: paths in the run's folder by part."""
+    sources = example.record["sources"]
     pairs = [
         ("" if source["estimate"] is None else f"estimate {source['estimate'] + 1}", f"reference {number}")
-        for number, source in enumerate(record["sources"], start=1)
+        for number, source in enumerate(sources, start=1)
     ]
-    pictures, axes = _draw({part: read_clip(run.folder / path) for part, path in paths.items()}, dict(pairs))
+    clips = {part: read_clip(folder / path) for part, path in paths.items() if has_pictures}
+    pictures, axes = _draw(clips, dict(pairs))
     signals = {}
     for part, path in paths.items():
         own = {scale: drawn[part] for scale, drawn in pictures.items() if part in drawn}
-        signals[part] = Signal(part, path, budget.embed(run.folder / path), own)
+        signals[part] = Signal(part, path, budget.embed(folder / path), own)
     talkers = [
         Talker(source, signals.pop(estimate, None), signals.pop(reference, None))
-        for source, (estimate, reference) in zip(record["sources"], pairs, strict=True)
+        for source, (estimate, reference) in zip(sources, pairs, strict=True)
     ]
     mixture = signals.pop("mixture", None)
-    return Example(title, rank, record, mixture, talkers, list(signals.values()), axes)
+    return replace(example, mixture=mixture, talkers=talkers, others=list(signals.values()), axes=axes)
 
 
 def _draw(

@@ -87,4 +87,4 @@ def test_a_trend_joins_medians() -> None:
     for number, (at, value) in enumerate(points):
         assert at == pytest.approx((number + 0.5) / 10, abs=0.001)
         assert value == pytest.approx(3 * at, abs=0.05)
-    assert trend(x[:59], x[:59]) == []
+    assert trend(x[:99], x[:99]) == []

@@ -16,7 +16,6 @@ from PIL import Image
 
 from speechkit.errors import UserErrors
 from speechkit.report import (
-    choose_examples,
     choose_worst,
     read_json,
     read_run,
@@ -29,7 +28,9 @@ from speechkit.report import write_report as write
 from speechkit.report.clips import AudioBudget
 from speechkit.report.separation import rank_mixtures, tabulate_figures, tabulate_groups
 from speechkit.report.separation_csv import format_separation
-from speechkit.report.separation_examples import list_examples
+from speechkit.report.separation_examples import list_examples, name_places
+from speechkit.report.view import mean_of_scores
+from speechkit.stats import bootstrap_mean
 from tests.report.test_page import Outline
 
 
@@ -96,16 +97,32 @@ def test_figures_are_means_over_the_mixtures_that_have_them(tmp_path: Path, fake
     assert line in summarize(folder)
 
 
-def test_the_worst_the_median_and_the_best_are_chosen(fake: Any) -> None:
+def test_an_interval_over_speakers_leaves_out_those_without_a_figure() -> None:
+    values, speakers = [3.0, None, 4.0, 9.0, 8.0], ["a", "b", "a", "c", "c"]
+    found = mean_of_scores("si_snri")([{"scores": {"si_snri": value}} for value in values], speakers)
+    assert found == bootstrap_mean([3.0, 4.0, 9.0, 8.0], groups=["a", "a", "c", "c"])
+    assert (found.value, found.n) == (6.0, 2)
+
+
+def test_mixtures_are_ranked_from_the_worst() -> None:
     records = make_records(21)
     ranked = sorted(records, key=lambda record: record["scores"]["si_snri"])
-    chosen = choose_examples([*records, make_silent("silent")])
-    assert [each["id"] for each in chosen] == [ranked[0]["id"], ranked[10]["id"], ranked[20]["id"]]
+    assert rank_mixtures([make_silent("silent"), *records]) == ranked
     worst = choose_worst([make_silent("silent"), *records], 30, "separation")
     assert [each["id"] for each in worst] == [*(each["id"] for each in ranked), "silent"]
-    assert [each["id"] for each in choose_examples(records[:1])] == ["mix000"]
-    assert len(choose_examples(records[:2])) == 2
-    assert choose_examples([make_silent("silent")]) == []
+
+
+@given(st.integers(1, 200), st.sets(st.integers(0, 199)))
+def test_places_are_named_by_what_they_are(n: int, places: set[int]) -> None:
+    places = {place for place in places if place < n}
+    names = name_places(sorted(places), n)
+    assert len(set(names.values())) == len(names) == len(places)
+    for place, name in names.items():
+        if name == "The median":
+            assert sum(other <= place for other in range(n)) in ((n + 1) // 2, n // 2 + 1)
+        assert (name in ("The worst", "The best")) == (place in (0, n - 1))
+    if (n - 1) // 2 in places - {0, n - 1}:
+        assert "The median" in names.values()
 
 
 @pytest.mark.parametrize(
@@ -201,7 +218,7 @@ def make_clips(name: str, n_samples: int = 4000) -> list[tuple[str, np.ndarray, 
 def test_estimates_stand_beside_their_references_as_loud_as_these(tmp_path: Path, fake: Any) -> None:
     records = make_records(5)
     folder = make_run(tmp_path / "run", fake, records)
-    write_clips(folder, "test", make_clips(choose_examples(records)[1]["id"]))
+    write_clips(folder, "test", make_clips(rank_mixtures(records)[2]["id"]))
     (example,) = list_examples(read_run(folder), "test", rank_mixtures(records), AudioBudget(10**6))
     assert (example.title, example.rank) == ("The median", 3)
     assert [talker.estimate.part for talker in example.talkers] == ["estimate 2", "estimate 1"]
@@ -211,6 +228,18 @@ def test_estimates_stand_beside_their_references_as_loud_as_these(tmp_path: Path
             # 16 bit of a quieter clip round otherwise: seen near black only.
             np.testing.assert_allclose(drawn[0][drawn[1] > 12], drawn[1][drawn[1] > 12], atol=1)
     assert example.others == []
+
+
+def test_of_many_examples_all_are_played_and_some_drawn(tmp_path: Path, fake: Any, monkeypatch) -> None:
+    monkeypatch.setattr("speechkit.report.separation_examples.N_DRAWN", 2)
+    records = make_records(4)
+    folder = make_run(tmp_path / "run", fake, records)
+    write_clips(folder, "test", [clip for each in records for clip in make_clips(each["id"], 300)])
+    examples = list_examples(read_run(folder), "test", rank_mixtures(records), AudioBudget(10**6))
+    assert [each.rank for each in examples] == [1, 2, 3, 4]
+    assert [bool(each.mixture.pictures) for each in examples] == [True, True, False, False]
+    talkers = [talker for each in examples for talker in each.talkers]
+    assert all(talker.estimate.audio and talker.reference.audio for talker in talkers)
 
 
 def picture(address: str) -> np.ndarray:
