@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from speechkit.config import read
-
 PROJECT = Path(__file__).resolve().parents[2]
 DESIGN = PROJECT / "docs" / "design.md"
 RECIPE = PROJECT / "recipes" / "SpeechCommands" / "kws"
@@ -47,14 +45,10 @@ def test_the_page_of_language_models_is_the_recipe_itself() -> None:
     assert page("Language models")["python"] == (recipe / "train.py").read_text()
 
 
-@pytest.mark.parametrize("title", ["Separation"])
-def test_a_page_to_come_is_a_yaml_without_mistakes_of_its_own(title: str, tmp_path: Path) -> None:
-    """Its names are still to be built; its syntax, references and types are to be right today."""
-    path = tmp_path / "hparams.yaml"
-    path.write_text(page(title)["yaml"])
-    document = read(path, ["--data_folder", "data"])
-    assert {"seed", "train_data", "valid_data", "test_data", "modules", "optimizer"} <= set(document.keys())
-    assert document.resolved()["data_folder"] == "data"
+def test_the_page_of_separation_is_the_recipe_itself() -> None:
+    recipe = PROJECT / "recipes" / "WSJ0-2Mix" / "separation"
+    assert page("Separation")["yaml"] == (recipe / "hparams" / "conv_tasnet.yaml").read_text()
+    assert page("Separation")["python"] == (recipe / "train.py").read_text()
 
 
 @pytest.mark.parametrize("title", ["Keyword spotting", "Speech recognition", "Separation"])
