@@ -107,7 +107,7 @@ def pairwise_si_snr(estimates: Tensor, references: Tensor, lengths: Tensor | Non
 def pairwise_snr(estimates: Tensor, references: Tensor, lengths: Tensor | None = None) -> Tensor:
     """Negative signal-to-noise ratios in dB, (B, S, S): of estimate i for reference j, scales and means too.
 
-    Within 90 dB: 90 of a silent reference, -90 if the estimate is silent as well.
+    Within 90 dB: 90 of a silent reference, 0 if the estimate is silent as well.
 
     >>> s = torch.tensor([[[1.0, -1.0, 1.0, -1.0]]])
     >>> round(pairwise_snr(1.1 * s, s).item(), 4)

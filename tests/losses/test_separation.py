@@ -161,6 +161,15 @@ def test_gradients_are_finite_on_silence_and_on_identical_sources(name, dtype) -
             assert x.grad.isfinite().all()
 
 
+def test_losses_of_silence_are_as_stated() -> None:
+    noise = signals(1, 1, 64)
+    silence = 0 * noise
+    pairs = (noise, silence), (silence, noise), (silence, silence), (noise, noise)
+    ratios = [[loss(*pair).item() for pair in pairs] for loss in (pairwise_si_snr, pairwise_snr)]
+    np.testing.assert_allclose(ratios, [[90, 90, 90, -90], [90, 0, 0, -90]], atol=1e-6)
+    assert MultiResolutionSTFT((16, 32))(noise, silence).item() == pytest.approx(100, rel=0.2)
+
+
 @settings(max_examples=25)
 @given(
     n_sources=st.integers(1, 5),
