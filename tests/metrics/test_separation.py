@@ -57,7 +57,7 @@ def test_sdr_is_mir_evals_and_fast_bss_evals(noise: float, n_samples: int) -> No
         np.testing.assert_allclose(si_snr(estimates, references), ratios, atol=1e-6)
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(n_sources=st.integers(1, 4), seed=st.integers(0, 1000))
 def test_scores_are_those_of_the_best_of_all_orders(n_sources: int, seed: int) -> None:
     references = signals(n_sources, 300, seed)
