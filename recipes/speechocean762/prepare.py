@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from speechkit.data import Clip, find_folder, prepare_once, split_transcripts
-from speechkit.errors import Place, UserError
+from speechkit.data import Clip, find_folder, prepare_once, read_kaldi_table, split_transcripts
+from speechkit.errors import UserError
 
 EXPECTED = "the folder of speechocean762, with train/ and test/ in it, and WAVE/"
 TABLES = ("text", "utt2spk", "wav.scp")
@@ -27,22 +27,11 @@ def prepare(data_folder: str, manifest_folder: str, *, data_seed: int = 0) -> No
 
 def read_subset(folder: Path, subset: str) -> list[Clip]:
     """The utterances of a subset, with their texts and speakers."""
-    texts, speakers, paths = (read_table(folder / subset / name) for name in TABLES)
+    texts, speakers, paths = (read_kaldi_table(folder / subset / name) for name in TABLES)
     clips = []
-    for name, text in texts.items():
+    for name, (text, _) in texts.items():
         if name not in speakers or name not in paths:
             missing = "speaker in utt2spk" if name not in speakers else "file in wav.scp"
             raise UserError(f"{folder / subset}: {name} has a text and no {missing}")
-        clips.append(Clip(folder / paths[name], name, text, speakers[name], group=subset))
+        clips.append(Clip(folder / paths[name][0], name, text, speakers[name][0], group=subset))
     return clips
-
-
-def read_table(path: Path) -> dict[str, str]:
-    """Kaldi's tables: a name, white space, a value on each line. Commands, which end in |, are not run."""
-    rows = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        words = line.split(maxsplit=1)
-        if len(words) != 2 or line.rstrip().endswith("|"):
-            raise UserError(f"{line!r}", expected="a name and a value", place=Place(str(path), number))
-        rows[words[0]] = words[1].strip()
-    return rows

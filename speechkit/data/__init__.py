@@ -33,6 +33,7 @@ from speechkit.data.own import prepare_folder, prepare_table, prepare_transcript
 from speechkit.data.reverberation import Reverberation
 from speechkit.data.sentence_piece import SentencePieceTokenizer
 from speechkit.data.sharding import Sharded, write_shards
+from speechkit.data.single_speakers import read_kaldi_table
 from speechkit.data.sinusoid_synthesis import synthesize_sinusoids
 from speechkit.data.speech_commands import (
     SILENCE,
@@ -104,6 +105,7 @@ __all__ = [
     "read_clips",
     "read_cuts",
     "read_infos",
+    "read_kaldi_table",
     "read_speech_commands_lists",
     "read_table",
     "run_download",

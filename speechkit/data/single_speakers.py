@@ -38,7 +38,7 @@ def read_kaldi_table(path: Path) -> dict[str, tuple[str, Place]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}", expected="a table of Kaldi's", key="speech") from error
+        raise UserError(f"cannot read {path}", expected="a table of Kaldi's") from error
     rows = {}
     for number, line in enumerate(text.splitlines(), start=1):
         words, place = line.split(maxsplit=1), Place(str(path), number)
