@@ -26,18 +26,18 @@ def prepare(
     """Write {tr,cv,tt}.jsonl of `train_subset`, dev and test, and singles.jsonl of single speakers.
 
     `mixture` and `sources` name folders: what is heard and what is to be told apart (s1, s2, ... unless
-    given). Enhancement is one source: mix_single and [s1]; of all speakers, mix_both and [mix_clean].
-    `n_sources` says which corpus it is. Genders stand in LibriSpeech's SPEAKERS.TXT, where that is in the
+    given). Enhancement is `n_sources` 1: mix_single and [s1]; of all speakers, mix_both and [mix_clean].
+    Genders stand in LibriSpeech's SPEAKERS.TXT, where that is in the
     folder or in one beside it. `speech`: folders of single speakers instead of the training sources.
     """
     data = find_folder(data_folder, expected=EXPECTED)
-    layout = find_layout(data, sample_rate, mode, f"Libri{n_sources}Mix")
+    layout = find_layout(data, sample_rate, mode, f"Libri{max(2, n_sources)}Mix")
     prepare_layout(
         manifest_folder,
         {"tr": layout / train_subset, "cv": layout / "dev", "tt": layout / "test"},
         mixture=mixture,
         sources=sources or [f"s{number + 1}" for number in range(n_sources)],
-        n_speakers=n_sources,
+        n_speakers=None,
         speech=speech,
         tables_from=[data, data.parent],
     )

@@ -46,12 +46,12 @@ class MixtureFiles:
 
 
 def find_mixtures(
-    folder: Path, mixture: str = "mix", sources: Sequence[str] = ("s1", "s2"), n_speakers: int = 2
+    folder: Path, mixture: str = "mix", sources: Sequence[str] = ("s1", "s2"), n_speakers: int | None = 2
 ) -> list[MixtureFiles]:
     """The mixtures of `folder/<mixture>`, with the files of the same names in `folder/<source>`.
 
-    The names are WSJ0-2mix's or LibriMix's, of `n_speakers` utterances; the number in a source's folder
-    (`s1`, `s2_anechoic`) says which of them it is.
+    The names are WSJ0-2mix's or LibriMix's, of `n_speakers` utterances (see `split_mixture_name`); the number
+    in a source's folder (`s1`, `s2_anechoic`) says which of them it is.
 
     Raises:
         UserError: a folder or files of sources are missing; no audio
@@ -95,7 +95,7 @@ def prepare_layout(
     *,
     mixture: str = "mix",
     sources: Sequence[str] = ("s1", "s2"),
-    n_speakers: int = 2,
+    n_speakers: int | None = 2,
     speech: str | Sequence[str] = (),
     tables_from: Iterable[Path] = (),
 ) -> None:

@@ -13,21 +13,25 @@ GENDER_TABLES = ("SPEAKERS.TXT", "spk2gender", "spkrinfo.txt")  # of LibriSpeech
 GAIN = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
 
 
-def split_mixture_name(name: str, n_sources: int) -> list[str | None]:
+def split_mixture_name(name: str, n_speakers: int | None = None) -> list[str | None]:
     """The utterances of a mixture by its name, WSJ0-2mix's with gains or LibriMix's without; None: unknown.
+
+    n_speakers: as many are expected; in LibriMix's names, which have no gains, as many as there are.
 
     >>> split_mixture_name("011a0101_1.6_01ta010b_-1.6", 2)
     ['011a0101', '01ta010b']
-    >>> split_mixture_name("103-1240-0003_1235-135887-0017", 2)
+    >>> split_mixture_name("103-1240-0003_1235-135887-0017")
     ['103-1240-0003', '1235-135887-0017']
     >>> split_mixture_name("mixture7", 2)
     [None, None]
     """
-    with_gains = re.fullmatch("_".join([rf"(.+?)_{GAIN}"] * n_sources), name)
+    parts = name.split("_")
+    if n_speakers is None:
+        return list(parts)
+    with_gains = re.fullmatch("_".join([rf"(.+?)_{GAIN}"] * n_speakers), name)
     if with_gains:
         return list(with_gains.groups())
-    parts = name.split("_")
-    return list(parts) if len(parts) == n_sources else [None] * n_sources
+    return list(parts) if len(parts) == n_speakers else [None] * n_speakers
 
 
 def find_speaker(utterance: str | None) -> str | None:

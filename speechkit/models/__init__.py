@@ -8,6 +8,7 @@ from speechkit.models.crdnn import CRDNN
 from speechkit.models.deep_clustering import DeepClustering
 from speechkit.models.dual_path import DualPath
 from speechkit.models.ensemble import Ensemble
+from speechkit.models.frame_separator import FrameSeparator
 from speechkit.models.ica import separate_by_ica
 from speechkit.models.language_models import RecurrentLM, TransformerLM
 from speechkit.models.masks import apply_masks
@@ -43,6 +44,7 @@ __all__ = [
     "MeanContext",
     "MultiheadContext",
     "NMFMasker",
+    "FrameSeparator",
     "NetworkMasker",
     "PyramidalEncoder",
     "RecurrentDecoder",

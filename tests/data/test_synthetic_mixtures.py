@@ -112,11 +112,12 @@ def test_a_sinusoid_has_the_frequency_that_its_line_says(tmp_path: Path) -> None
 def test_examples_are_shared_out(project: Path, tmp_path: Path) -> None:
     folder = synthesize_sinusoids(tmp_path / "data", n_examples=10, seconds=0.05)
     prepare = load_prepare(project, "Sinusoids").prepare
-    prepare(str(folder), str(tmp_path / "out"))
-    subsets = {name: list(read_cuts(tmp_path / f"out/{name}.jsonl")) for name in ("train", "valid", "test")}
-    assert {name: len(cuts) for name, cuts in subsets.items()} == {"train": 7, "valid": 1, "test": 2}
-    assert len({cut.id for cuts in subsets.values() for cut in cuts}) == 10
-    cut = subsets["test"][0]
+    prepare(str(folder), str(tmp_path / "out"), n_repeats=3)
+    subsets = {name: list(read_cuts(tmp_path / f"out/{name}.jsonl")) for name in ("tr", "cv", "tt")}
+    assert {name: len(cuts) for name, cuts in subsets.items()} == {"tr": 21, "cv": 1, "tt": 2}
+    assert len({cut.id for cuts in subsets.values() for cut in cuts}) == 24
+    assert len({cut.recording.sources[0].source for cuts in subsets.values() for cut in cuts}) == 10
+    cut = subsets["tt"][0]
     assert np.array_equal(
         cut.load_source2()[0], soundfile.read(folder / "s2" / f"{cut.id}.wav", dtype="float32")[0]
     )

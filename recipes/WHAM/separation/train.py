@@ -1,0 +1,6 @@
+"""Speakers in noise and reverberation, apart."""
+
+from speechkit.tasks import Separation, main
+
+if __name__ == "__main__":
+    main(Separation, __file__)
