@@ -127,9 +127,8 @@ class CutBatches:
     def _lines(self, number: int, seed: int, epoch: int) -> list[Line]:
         """The line of a cut, and of those that are mixed with it."""
         table = self._open()
-        if self.mixing is None:
-            return [table.line(number)]
-        return self.mixing.choose(table, number, (seed, epoch))
+        line = table.line(number)
+        return [line] if self.mixing is None else [line, *self.mixing.choose(table, line, (seed, epoch))]
 
     def _not_said_yet(self, told: dict[str, str]) -> list[str]:
         texts = []
@@ -219,7 +218,7 @@ class _Reader(Dataset):
     def _hear(self, cut: Cut, others: list[Cut]) -> Heard:
         if self.mixing is not None:
             draws = keyed_random(*self.key, cut.id, "mixture")
-            return self.mixing.mix([cut, *others], self._open, draws)
+            return self.mixing.mix(cut, others, self._open, draws)
         return Heard(load_waveform(self._open(cut, cut.id)))
 
     def _open(self, cut: Cut, key: str, is_source: bool = False) -> Cut:

@@ -1,6 +1,7 @@
 """Mixtures with their sources: as recorded, or mixed from cuts of single speakers while one trains."""
 
 import json
+from array import array
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Protocol
@@ -24,19 +25,18 @@ LEVEL_DB = -26.0  # of the active parts of a source, re full scale, before `leve
 ACTIVE_DB = 40.0  # parts that are this much below the loudest one are pauses
 PART_SECONDS = 0.02
 SILENT = 1e-4  # root mean square of a stretch that is no speech
-MOST_DRAWS = 200  # of a partner of another speaker
 N_STRETCHES = 4  # tried to find one with speech in it
 
 
 class Mixing(Protocol):
     """Makes the mixtures of `CutBatches`."""
 
-    def choose(self, table: CutTable, number: int, key: tuple[int, int]) -> list[Line]:
-        """The lines of the cuts that an item is made of, first that of cut `number`; key: (seed, epoch)."""
+    def choose(self, table: CutTable, line: Line, key: tuple[int, int]) -> list[Line]:
+        """The lines of other cuts that the item of this one needs; key: (seed, epoch)."""
         ...
 
-    def mix(self, cuts: Sequence[Cut], open_cut: OpenCut, random: Random) -> Heard:
-        """The item of these cuts."""
+    def mix(self, cut: Cut, others: Sequence[Cut], open_cut: OpenCut, random: Random) -> Heard:
+        """The item of a cut, with the others that were chosen."""
         ...
 
 
@@ -52,13 +52,12 @@ class RecordedSources:
         _check_count(n_sources)
         self.names = tuple(f"source{number}" for number in range(1, n_sources + 1))
 
-    def choose(self, table: CutTable, number: int, key: tuple[int, int]) -> list[Line]:
-        """The cut alone."""
-        return [table.line(number)]
+    def choose(self, table: CutTable, line: Line, key: tuple[int, int]) -> list[Line]:
+        """None."""
+        return []
 
-    def mix(self, cuts: Sequence[Cut], open_cut: OpenCut, random: Random) -> Heard:
+    def mix(self, cut: Cut, others: Sequence[Cut], open_cut: OpenCut, random: Random) -> Heard:
         """The mixture (N,) as recorded, and its sources (S, N)."""
-        (cut,) = cuts
         recordings = [self._find(cut, name) for name in self.names]
         alone = fastcopy(cut, custom=None, supervisions=[])
         opened = open_cut(alone, cut.id)
@@ -82,15 +81,16 @@ class RecordedSources:
 
 
 class DynamicMixing:
-    """New mixtures each epoch: to each cut of one speaker others of other speakers, added up.
+    """New mixtures each epoch, of cuts of single speakers: as many as there are cuts, by whose ids they go.
 
-    n_sources: of a mixture; the cuts' own speakers are all different.
+    n_sources: of a mixture: different speakers, each as probable as another however much there is of him;
+        of each a cut, in the same way.
     crop_seconds: length of a mixture; of each cut a random stretch, in which something is said; a shorter cut
         lies somewhere within it.
     level_db: each source's level, drawn evenly around -26 dB of full scale, of its active parts.
 
     Transforms act on each cut before it is mixed, with draws of its own. Which cuts, stretches and levels is
-    keyed by seed, epoch and the first cut's id. The mixture is the sum of its sources; all are scaled down
+    keyed by seed, epoch and the mixture's id. The mixture is the sum of its sources; all are scaled down
     together where it is beyond -1 to 1. (Zeghidour and Grangier, Wavesplit, 2021, section III-C.)
     """
 
@@ -106,36 +106,38 @@ class DynamicMixing:
         self.n_sources, self.level_db = n_sources, (level_db[0], level_db[1])
         self.crop_seconds = crop_seconds
         self._crop = RandomCrop(crop_seconds)
+        self._known: tuple[CutTable, list[array]] | None = None
 
-    def choose(self, table: CutTable, number: int, key: tuple[int, int]) -> list[Line]:
-        """The cut, and partners of other speakers, each as probable as another."""
-        lines = [table.line(number)]
-        name, speaker = _read_talker(lines[0])
-        speakers, random = {speaker}, keyed_random(*key, name, "partners")
-        for _ in range(MOST_DRAWS):
-            if len(lines) == self.n_sources:
-                break
-            line = table.line(random.randrange(len(table.seconds)))
-            _, speaker = _read_talker(line)
-            if speaker not in speakers:
-                lines.append(line)
-                speakers.add(speaker)
-        if len(lines) < self.n_sources:
-            found = f"{len(speakers)} speakers among {MOST_DRAWS} cuts drawn from {lines[0].place.file}"
-            raise UserError(found, expected=f"{self.n_sources} or more to mix", key="n_sources")
-        return lines
+    def choose(self, table: CutTable, line: Line, key: tuple[int, int]) -> list[Line]:
+        """Cuts of different speakers."""
+        cuts = self._cuts_by_speaker(table, line.place.file)
+        random = keyed_random(*key, _read_talker(line)[0], "speakers")
+        return [table.line(random.choice(numbers)) for numbers in random.sample(cuts, self.n_sources)]
 
-    def mix(self, cuts: Sequence[Cut], open_cut: OpenCut, random: Random) -> Heard:
+    def mix(self, cut: Cut, others: Sequence[Cut], open_cut: OpenCut, random: Random) -> Heard:
         """The sum (N,) of the sources (S, N), and these."""
         sources = []
-        for place, cut in enumerate(cuts):
-            opened = open_cut(cut, cut.id if not place else f"{cuts[0].id}\x1f{place}\x1f{cut.id}")
+        for place, other in enumerate(others):
+            opened = open_cut(other, f"{cut.id}\x1f{place}\x1f{other.id}")
             n_samples = round(self.crop_seconds * opened.sampling_rate)
             x = _place(self._draw_stretch(opened, random), n_samples, random)
             sources.append(_at_level(x, opened.sampling_rate, LEVEL_DB + random.uniform(*self.level_db)))
         stacked = np.stack(sources)
-        talkers = [talker for cut in cuts for talker in _list_talkers(cut, 1)]
+        talkers = [talker for other in others for talker in _list_talkers(other, 1)]
         return _within_one(stacked.sum(0), stacked, talkers)
+
+    def _cuts_by_speaker(self, table: CutTable, manifest: str) -> list[array]:
+        """The numbers of each speaker's cuts, 4 bytes a cut; from one pass over the manifest."""
+        if self._known is None or self._known[0] is not table:
+            numbers: dict[str, array] = {}
+            for number in range(len(table.seconds)):
+                _, speaker = _read_talker(table.line(number))
+                numbers.setdefault(speaker, array("I")).append(number)
+            if len(numbers) < self.n_sources:
+                found = f"{len(numbers)} speakers in {manifest}"
+                raise UserError(found, expected=f"{self.n_sources} or more to mix", key="n_sources")
+            self._known = table, [numbers[speaker] for speaker in sorted(numbers)]
+        return self._known[1]
 
     def _draw_stretch(self, opened: Cut, random: Random) -> np.ndarray:
         for _ in range(N_STRETCHES):

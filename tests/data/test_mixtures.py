@@ -171,7 +171,7 @@ def test_dynamic_mixtures_are_keyed_and_new_each_epoch(singles):
 
 def test_one_speaker_cannot_be_mixed(tmp_path, make_cut):
     write_cuts([make_cut("a", np.ones(800) / 2, RATE)], tmp_path / "one.jsonl")
-    with pytest.raises(UserError, match=r"1 speakers among .* expected 2 or more to mix"):
+    with pytest.raises(UserError, match=r"1 speakers in .* expected 2 or more to mix"):
         read(tmp_path / "one.jsonl", DynamicMixing(2, 0.1))
     cut = make_cut("a", np.ones(800) / 2, RATE)
     cut.supervisions[0].speaker = None
@@ -212,3 +212,23 @@ def test_shards_of_single_speakers_mix_to_the_same(singles, tmp_path):
 def test_recorded_mixtures_are_not_for_shards(recorded, tmp_path):
     with pytest.raises(UserError, match="further recordings among its custom fields"):
         write_shards(recorded[0], tmp_path / "shards", shard_size=4, audio_format="original", n_workers=1)
+
+
+def test_speakers_are_drawn_evenly_however_much_there_is_of_them(tmp_path, make_cut):
+    cuts, rng = [], np.random.default_rng(0)
+    for number in range(60):
+        cut = make_cut(f"c{number}", rng.uniform(-0.5, 0.5, 400), RATE)
+        cut.supervisions[0].speaker = "often" if number >= 4 else f"seldom{number}"
+        cuts.append(cut)
+    write_cuts(cuts, tmp_path / "cuts.jsonl")
+    batches = CutBatches(tmp_path / "cuts.jsonl", sampler, RATE, mixing=DynamicMixing(2, 0.05))
+    drawn = [
+        talker.speaker
+        for epoch in range(8)
+        for batch in batches.iterate(seed=1, epoch=epoch)
+        for talkers in batch.talkers
+        for talker in talkers
+    ]
+    assert len(drawn) == 960
+    for speaker in set(drawn):
+        assert 140 < drawn.count(speaker) < 245  # 192 of each; the deviation is 12
