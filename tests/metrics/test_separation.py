@@ -81,6 +81,21 @@ def test_scores_are_those_of_the_best_of_all_orders(n_sources: int, seed: int) -
     assert found["scores"]["input_si_snr"] == pytest.approx(si_snr(inputs, references).mean(), abs=1e-6)
 
 
+@pytest.mark.integration
+def test_sdr_is_the_same_on_any_number_of_threads() -> None:
+    """Batched, torch's solver fails on two threads: "Parameter 6 was incorrect on entry to DLASWP"."""
+    references = signals(2)
+    estimates = references + 0.3 * signals(2, seed=1)
+    n_threads, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            found.append(sdr(estimates, references))
+    finally:
+        torch.set_num_threads(n_threads)
+    np.testing.assert_allclose(found[1:], [found[0], found[0]], atol=1e-9)
+
+
 def test_inputs_are_not_changed() -> None:
     inputs = signals(2), signals(2, seed=1), signals(1)[0]
     before = [each.copy() for each in inputs]
