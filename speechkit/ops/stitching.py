@@ -8,6 +8,7 @@ from torch import Tensor
 # S sources, N samples
 
 SURER = 0.05  # by how much the correlations of those that change places must grow
+QUIET = 0.01  # of a window's energy: with less in what two windows share, they share more
 FAINT = 1e-4  # -40 dB: an estimate's share of the mixture's energy, below which it has no factor of its own
 OPPOSITE = -0.1  # a correlation with the mixture below which an estimate's polarity is turned
 
@@ -105,9 +106,11 @@ def cut_windows(
 ) -> Iterator[tuple[int, Tensor]]:
     """Windows of a signal that comes in blocks (n,), each with the number of its first sample.
 
-    Windows hold `n_window` samples and begin `n_hop` after one another; the last begins earlier, where it
-    holds as many as the others and ends with the signal, or up to `n_step` fewer: all begin at multiples of
-    that. A signal no longer than a window is one. At most two windows and a block are held.
+    Windows hold `n_window` samples and begin `n_hop` after one another, at multiples of `n_step`. Where what
+    the next one would share is a pause, by which no sources can be told, it begins earlier: where it shares
+    a hundredth of the energy, or half of the window. The last one begins where it ends with the signal and
+    holds as many samples as the others, or up to `n_step` fewer. A signal no longer than a window is one. At
+    most two windows and a block are held.
 
     n_hop: a multiple of n_step, at most n_window.
 
@@ -118,13 +121,25 @@ def cut_windows(
     for block in blocks:
         held = torch.cat([held, block])
         while begin + len(held) > at + n_window:
-            yield at, held[at - begin : at - begin + n_window]
-            held, begin, at = held[at - begin :], at, at + n_hop
+            window = held[at - begin : at - begin + n_window]
+            yield at, window
+            held, begin, at = held[at - begin :], at, at + _find_hop(window, n_hop, n_step)
     if at:
         n_total = begin + len(held)
         at = max(0, -(-(n_total - n_window) // n_step) * n_step)
     if len(held):
         yield at, held[at - begin :]
+
+
+def _find_hop(window: Tensor, n_hop: int, n_step: int) -> int:
+    """How far behind this window's begin the next one begins."""
+    if n_hop == len(window):
+        return n_hop
+    energies = window.double().square()
+    least = QUIET * energies.sum()
+    while energies[n_hop:].sum() < least and n_hop - n_step >= len(window) / 2:
+        n_hop -= n_step
+    return n_hop
 
 
 def join_windows(windows: Iterable[tuple[int, Tensor]], n_fade: int) -> Iterator[Tensor]:

@@ -16,6 +16,7 @@ from speechkit.tasks.classification import Classification, Classifier, Predictio
 from speechkit.tasks.language_modeling import LanguageModel, LanguageModeling
 from speechkit.tasks.recipe import importing_only
 from speechkit.tasks.recognizer import Recognizer
+from speechkit.tasks.separation import Separation
 from speechkit.tasks.separator import Separator
 from speechkit.tasks.tuned import read_tuned
 from speechkit.training import CheckpointFolder, choose_device, load_weights
@@ -26,7 +27,7 @@ PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[..., Predictor]]] = {
     Classification.task: (Classification.inference_keys, Classifier),
     ASR.task: (ASR.inference_keys, Recognizer),
     LanguageModeling.task: (LanguageModeling.inference_keys, LanguageModel),
-    "separation": (("modules", "sample_rate", "n_sources"), Separator),
+    Separation.task: (Separation.inference_keys, Separator),
 }
 
 DECODING_KEYS = ("search",)

@@ -24,7 +24,7 @@ class Separator:
     sample_rate: Hz, of the model. n_sources: S.
     """
 
-    def __init__(self, modules: nn.ModuleDict, sample_rate: int, n_sources: int) -> None:
+    def __init__(self, modules: nn.ModuleDict, sample_rate: int, n_sources: int = 2) -> None:
         if "separator" not in modules:
             raise UserError("modules without a separator", expected="a run of separation")
         self.modules, self.sample_rate, self.n_sources = modules.eval(), sample_rate, n_sources

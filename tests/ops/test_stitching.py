@@ -46,6 +46,21 @@ def test_windows_hold_all_of_a_signal_and_share_what_they_should(
     assert all(0 < after - before <= n_hop for before, after in itertools.pairwise(starts))
 
 
+def test_windows_that_would_share_a_pause_share_more() -> None:
+    """As much as holds a hundredth of the energy, or half of the window."""
+    x = torch.ones(1000)
+    x[95:140] = 1e-3
+    starts = [at for at, _ in cut_windows([x], 100, 80, 4)]
+    assert starts[:2] == [0, 80]  # 80 to 95 is loud
+    x[60:140] = 1e-3
+    starts = [at for at, _ in cut_windows([x], 100, 80, 4)]
+    assert starts[:3] == [0, 56, 136]  # 56 to 60 is loud, and so is 136 + 20 to 156
+    x[20:600] = 0
+    starts = [at for at, _ in cut_windows([x], 100, 80, 4)]
+    assert starts[:3] == [0, 52, 132]  # half of the window and no more; then all is silence, and any will do
+    assert [at for at, _ in cut_windows([x], 100, 100, 4)][:3] == [0, 100, 200]
+
+
 @settings(max_examples=60)
 @given(
     n_total=st.integers(1, 3000),

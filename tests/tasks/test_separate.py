@@ -94,6 +94,18 @@ def test_windows_of_a_model_that_hears_little_around_give_what_the_whole_gives(
     assert snr(found.sum(0), mixture) > 35
 
 
+def test_sources_are_told_apart_over_pauses_of_all(tmp_path: Path) -> None:
+    """By what was said before, as long as half of a window holds some of it."""
+    sources = sources_of(60)
+    for pause in range(6, 60, 5):
+        sources[:, pause * RATE : (pause + 1) * RATE + 500] = 0
+    sources[:, 20 * RATE : 22 * RATE + 500] = 0  # more than windows share otherwise
+    file = write(tmp_path / "a.wav", sources.sum(0))
+    for seed in range(4):
+        found = read(make_model(Fickle(Bands(), seed)).separate_file(file, tmp_path, WindowPlan(6, 2)).paths)
+        assert max(snr(found, sources), snr(found[::-1], sources)) > 14
+
+
 def test_windows_change_nothing_where_the_model_is_steady(tmp_path: Path) -> None:
     """Neither at seams, nor by another factor for each window."""
     mixture = sources_of(10).sum(0)
