@@ -164,3 +164,26 @@ def test_folders_that_are_other_ones(speech: Path) -> None:
         build(speech, mode="mid")
     with pytest.raises(UserError, match=rf"did you mean the data_folder {speech / 'data'}\?"):
         build_mixtures(speech / "data" / "wsj0", speech / "lists", speech / "out")
+
+
+@pytest.mark.integration
+def test_lists_of_real_speech_give_their_gains(real_data: Path, tmp_path: Path) -> None:
+    """Of LibriSpeech's utterances, within their own time: the shorter one is filled up with silence."""
+    corpus = real_data / "librispeech"
+    if not (corpus / "mix_lists").is_dir():
+        pytest.skip(f"no lists of mixtures at {corpus}: set SPEECHKIT_DATA to a folder that has them")
+    (tmp_path / "lists").mkdir()
+    for path in (corpus / "mix_lists").iterdir():
+        (tmp_path / "lists" / path.name).write_text("".join(path.read_text().splitlines(True)[:4]))
+    folder = build_mixtures(corpus, tmp_path / "lists", tmp_path / "out", mode="max")
+    lines = [line for path in (tmp_path / "lists").iterdir() for line in path.read_text().splitlines()]
+    assert len(lines) == 12
+    for line in lines:
+        first, gain1, second, gain2 = line.split()
+        name = f"{Path(first).stem}_{gain1}_{Path(second).stem}_{gain2}.wav"
+        levels = []
+        for signal, flac in (("s1", first), ("s2", second)):
+            (path,) = folder.rglob(f"{signal}/{name}")
+            n_samples = -(-soundfile.info(corpus / flac).frames // 2)
+            levels.append(active_speech_level(soundfile.read(path)[0][:n_samples], RATE))
+        assert levels[0] - levels[1] == pytest.approx(float(gain1) - float(gain2), abs=0.01)
