@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from speechkit.nnet.dropout import Dropout
 from speechkit.nnet.hyper_linear import HyperLinear
 from speechkit.nnet.hyper_weight import algebra_of, count_numbers
+from speechkit.ops.feed_forward import feed_forward
+
+LARGE = 1 << 22  # values of the hidden layer, 16 MB of float32: from here on memory is what takes time
 
 
 class FeedForward(nn.Module):
@@ -38,4 +42,19 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n F) to the same shape."""
+        if self._is_large(x):
+            products = [(layer.weight.matrix(), layer.bias) for layer in (self.hidden, self.output)]
+            return feed_forward(x, *products)
         return self.output(self.drop(self.activation(self.hidden(x))))
+
+    def _is_large(self, x: Tensor) -> bool:
+        """Whether it pays to go a cacheful of rows at a time, and nothing stands between the products."""
+        weight = self.hidden.weight
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or x.shape[-1] != self.hidden.input_size:
+            return False
+        if x.shape[:-1].numel() * weight.parts.shape[1] < LARGE or weight.algebra.name != "real":
+            return False
+        has_dropout = self.training and self.drop.p > 0
+        is_exact = x.dtype == weight.parts.dtype and not torch.is_autocast_enabled("cpu")
+        is_watched = any(module._forward_hooks or module._forward_pre_hooks for module in self.modules())
+        return type(self.activation) is nn.ReLU and is_exact and not has_dropout and not is_watched

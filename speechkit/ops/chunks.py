@@ -1,5 +1,6 @@
 """Long sequences as chunks that overlap by half, and back: what dual-path networks walk along and across."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,7 +17,6 @@ def count_chunks(lengths: Lengths, size: int) -> Lengths:
     chunks without overlap, a whole one where none is needed (as published: Luo, Chen, Yoshioka, "Dual-path
     RNN", ICASSP 2020; Subakan et al., "Attention is all you need in speech separation", ICASSP 2021).
 
-    >>> import torch
     >>> count_chunks(torch.tensor([8, 9, 0]), 4).tolist()
     [6, 6, 0]
     """
@@ -32,7 +32,6 @@ def split_chunks(x: Tensor, size: int, lengths: Tensor | None = None) -> Tensor:
 
     Chunk p holds the frames from (p - 1) K / 2 to (p + 1) K / 2, so that each frame is in two.
 
-    >>> import torch
     >>> split_chunks(torch.tensor([[[1.0], [2.0], [3.0]]]), 2)[:, :4].flatten(2).tolist()
     [[[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [3.0, 0.0]]]
     """
@@ -41,7 +40,8 @@ def split_chunks(x: Tensor, size: int, lengths: Tensor | None = None) -> Tensor:
     half, n_frames = size // 2, x.shape[1]
     n_total = (count_chunks(n_frames, size) + 1) * half
     padded = F.pad(mask_padding(x, lengths), (0, 0, half, n_total - half - n_frames))
-    return padded.unfold(1, size, half).transpose(2, 3)
+    halves = padded.unflatten(1, (-1, half))
+    return torch.cat([halves[:, :-1], halves[:, 1:]], 2)
 
 
 def join_chunks(chunks: Tensor, n_frames: int) -> Tensor:
@@ -49,7 +49,6 @@ def join_chunks(chunks: Tensor, n_frames: int) -> Tensor:
 
     Of unchanged chunks that is the sequence twice.
 
-    >>> import torch
     >>> join_chunks(split_chunks(torch.tensor([[[1.0], [2.0], [3.0]]]), 2), 3).flatten().tolist()
     [2.0, 4.0, 6.0]
     """

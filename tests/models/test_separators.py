@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from speechkit import config
 from speechkit.errors import UserError
+from speechkit.losses import separation_loss
 from speechkit.models import (
     DualPath,
     FilterbankDecoder,
@@ -101,15 +102,32 @@ def test_gradients_reach_every_weight_and_no_padding(name):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_gradients_are_finite_on_silence_and_near_it(name):
-    separator = make(name).float()
-    for signal in (torch.zeros(61), 1e-9 * torch.randn(61), torch.full((61,), 1.0)):
-        x, target = signal.repeat(2, 1).requires_grad_(), torch.randn(2, 2, 61)
-        estimates = separator(x, torch.tensor([61, 30]))
-        (estimates - target).square().sum().backward()
-        assert estimates.isfinite().all()
-        assert x.grad.isfinite().all()
-        assert all(parameter.grad.isfinite().all() for parameter in separator.parameters())
+def test_gradients_are_finite_on_silence_and_on_identical_sources(name):
+    """Through the net and the loss, in float32 and by bfloat16 products."""
+    separator, lengths = make(name).float(), torch.tensor([61, 30])
+    noise, silence = torch.randn(2, 1, 61), torch.zeros(2, 1, 61)
+    identical, half, whole = (torch.cat(each, 1) for each in ([noise] * 2, [noise, silence], [silence] * 2))
+    for sources in (identical, half, whole, 1e-9 * identical, torch.ones(2, 2, 61)):
+        for is_short in (False, True):
+            separator.zero_grad()
+            x = sources.sum(1).requires_grad_()
+            with torch.autocast("cpu", torch.bfloat16, enabled=is_short):
+                estimates = separator(x, lengths)
+            loss = separation_loss(estimates, sources, lengths)
+            loss.sum().backward()
+            assert loss.isfinite().all()
+            assert x.grad.isfinite().all()
+            assert all(parameter.grad.isfinite().all() for parameter in separator.parameters())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_bfloat16_autocast_is_near_float32(name):
+    separator, lengths = make(name).float(), torch.tensor([61, 30])
+    x = 0.3 * torch.randn(2, 61)
+    expected = separator(x, lengths)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = separator(x, lengths)
+    assert (found.float() - expected).norm() < 0.1 * expected.norm()
 
 
 @pytest.mark.parametrize("name", CHUNKED)
