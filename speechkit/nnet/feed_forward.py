@@ -43,8 +43,10 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n F) to the same shape."""
         if self._is_large(x):
-            products = [(layer.weight.matrix(), layer.bias) for layer in (self.hidden, self.output)]
-            return feed_forward(x, *products)
+            assert self.hidden.bias is not None
+            assert self.output.bias is not None
+            hidden = self.hidden.weight.matrix(), self.hidden.bias
+            return feed_forward(x, hidden, (self.output.weight.matrix(), self.output.bias))
         return self.output(self.drop(self.activation(self.hidden(x))))
 
     def _is_large(self, x: Tensor) -> bool:

@@ -128,28 +128,32 @@ def run_backward(net: nn.Module, mixture: torch.Tensor) -> None:
 
 
 def measure_memory(whose: str) -> None:
-    """Print the largest memory of this process in MB, after three steps."""
+    """Print the largest memory of this process in MB, before three steps and after."""
     net = make_separator() if whose == "ours" else make_their_separator()
     mixture = torch.randn(1, N_SAMPLES) / 10
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     for _ in range(3):
         run_backward(net.train(), mixture)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def measure_sepformer(n_rounds: int) -> list[Row]:
     """Milliseconds of both ways through the net, and megabytes."""
-    memory, rows = {}, []
+    memory: dict[str, list[float]] = {}
+    rows: list[Row] = []
     for whose in ("ours", "SpeechBrain"):  # first: a process's largest memory is never below its parent's
         command = [sys.executable, __file__, "sepformer", "--threads", str(torch.get_num_threads())]
         done = subprocess.run([*command, "--memory", whose], capture_output=True, text=True, check=True)
-        memory[whose] = float(done.stdout.split()[-1])
+        before, after = map(float, done.stdout.split()[-2:])
+        memory[whose] = [after, after - before]
     nets, mixture = make_pair(), torch.randn(1, N_SAMPLES) / 10
     for name, run in (("forward", run_forward), ("forward, backward", run_backward)):
         steps = {whose: partial(run, net, mixture) for whose, net in nets.items()}
         rows.append({"step": name} | describe(measure(steps, n_rounds)))
-    row = {f"{whose}, MB": f"{each:.0f}" for whose, each in memory.items()}
-    ratio = memory["ours"] / memory["SpeechBrain"]
-    return [*rows, {"step": "memory"} | row | {"ours / SpeechBrain": f"{ratio:.2f}"}]
+    for name, ours, theirs in zip(("process", "steps alone"), *memory.values(), strict=True):
+        row = {"ours": f"{ours:.0f} MB", "SpeechBrain": f"{theirs:.0f} MB"}
+        rows.append({"step": f"memory, {name}"} | row | {"SpeechBrain / ours": f"{theirs / ours:.2f}"})
+    return rows
 
 
 PARTS: dict[str, Callable[[int], list[Row]]] = {"pit": measure_pit, "sepformer": measure_sepformer}
@@ -173,7 +177,7 @@ def measure(steps: Steps, n_rounds: int) -> dict[str, list[float]]:
 
 def describe(times: dict[str, list[float]]) -> Row:
     """Medians, and of how many times faster ours is, with quartiles."""
-    row = {f"{name}, ms": f"{statistics.median(each):.1f}" for name, each in times.items()}
+    row = {name: f"{statistics.median(each):.1f} ms" for name, each in times.items()}
     ratios = sorted(theirs / ours for ours, theirs in zip(times["ours"], times["SpeechBrain"], strict=True))
     low, high = (ratios[len(ratios) * quarter // 4] for quarter in (1, 3))
     return row | {"SpeechBrain / ours": f"{statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})"}
