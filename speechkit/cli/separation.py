@@ -23,7 +23,7 @@ def add_separate(commands: Any) -> None:
     separate.add_argument("run_folder", metavar="RUN")
     separate.add_argument("files", nargs="+", metavar="FILE")
     separate.add_argument("--out", metavar="DIR", required=True, help="where the results are written")
-    separate.add_argument("--window_seconds", type=float, metavar="S", help="of a window (20)")
+    separate.add_argument("--window_seconds", type=float, metavar="S", help="of a window (16)")
     separate.add_argument(
         "--overlap_seconds", type=float, metavar="S", help="that two windows share (4, or half of a window)"
     )

@@ -18,7 +18,7 @@ from speechkit.ops.resample import resample_blocks
 from speechkit.ops.stitching import cut_windows, join_windows
 from speechkit.tasks.windows import WindowPlan, open_audio, read_mono
 
-WINDOWS = WindowPlan(seconds=20.0, overlap_seconds=4.0)
+WINDOWS = WindowPlan(seconds=16.0, overlap_seconds=4.0)
 SHORTEST_OVERLAP = 0.5  # seconds: with less nobody could tell which source goes on as which
 # Windows begin at multiples of it: at 8 kHz of 1,280 samples, so of most strides that encoders have.
 # A window that began within a stride would be cut into other frames than the whole.
@@ -38,7 +38,7 @@ class SeparatedFile(NamedTuple):
 
 
 def plan_windows(seconds: float | None = None, overlap_seconds: float | None = None) -> WindowPlan:
-    """Windows of 20 s that share 4 s, or half of what is shorter; what is given is kept.
+    """Windows of 16 s that share 4 s, or half of what is shorter; what is given is kept.
 
     Raises UserError for windows by which no file can be separated.
 

@@ -308,7 +308,7 @@ def test_windows_that_cannot_be(seconds: float, overlap: float | None, told: str
 
 
 def test_windows_by_default_and_as_given(tmp_path: Path) -> None:
-    assert plan_windows() == WindowPlan(20, 4)
+    assert plan_windows() == WindowPlan(16, 4)
     assert plan_windows(6) == WindowPlan(6, 3)
     assert plan_windows(30, 6) == WindowPlan(30, 6)
     with pytest.raises(UserError, match="at_pauses"):
