@@ -1,5 +1,6 @@
 """Four mixtures learned by heart, by each separator of configs/separators in the same YAML."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,12 @@ def learn(name: str, manifest: Path, folder: Path) -> Path:
 
 
 def check_learned(name: str, manifest: Path, folder: Path) -> None:
+    begin = time.process_time()  # in one thread; the clock would count the tests beside this one
     run = learn(name, manifest, folder)
+    assert time.process_time() - begin < 90
     found = report.read_json(run / "report.json", "report")
     assert found["metrics"]["si_snri"]["value"] >= 10
     assert found["metrics"]["si_snri"]["n"] == 4
-    assert found["seconds"] < 90
     check_alone_as_together(run, manifest.parent / "four")
 
 
