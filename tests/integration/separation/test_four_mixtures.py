@@ -21,6 +21,9 @@ SIZES: dict[str, dict[str, Any]] = {
     "dprnn": {"kernel_size": 16, "chunk_size": 40, "num_layers": 2, "width": 32, "hidden_size": 48},
     "dptnet": {"kernel_size": 16, "chunk_size": 40, "num_layers": 2, "width": 32, "hidden_size": 48},
     "sepformer": {"n_filters": 64, "chunk_size": 40, "path_layers": 1, "n_heads": 4, "hidden_size": 128},
+    "conv_tasnet_stft": {"width": 48, "hidden_size": 96, "skip_width": 48},
+    "dprnn_stft": {"num_layers": 2, "width": 48, "hidden_size": 48},
+    "sepformer_stft": {"path_layers": 1, "width": 64, "hidden_size": 128},
     "stft_lstm": {"num_layers": 2, "hidden_size": 64},
     "complex_lstm": {"num_layers": 1, "hidden_size": 48},
     "complex_conv": {"hidden_size": 48},
@@ -54,6 +57,10 @@ def check_learned(name: str, manifest: Path, folder: Path) -> None:
 @pytest.mark.integration
 def test_four_mixtures_are_learned_by_heart(four_mixtures: Path, tmp_path: Path) -> None:
     check_learned("dprnn", four_mixtures, tmp_path)
+
+
+def test_no_separator_is_left_out() -> None:
+    assert {path.stem for path in PIECES.glob("*.yaml")} == {*SIZES}
 
 
 @pytest.mark.slow
