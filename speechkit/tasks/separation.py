@@ -12,7 +12,7 @@ from speechkit.errors import UserError
 from speechkit.losses import separation_loss
 from speechkit.metrics import score_separation
 from speechkit.metrics.separation import Measure
-from speechkit.tasks.inputs import describe_utterance, noise_batch
+from speechkit.tasks.inputs import blamed, describe_utterance, noise_batch
 from speechkit.tasks.kept_mixtures import KeptMixtures
 from speechkit.training import Brain, Loss, Stage
 
@@ -69,6 +69,13 @@ class Separation(Brain):
         self.sample_rate, self.n_sources, self.loss = sample_rate, n_sources, loss
         self.measures, self.n_clips = dict(measures or {}), n_clips
         self._kept = KeptMixtures(n_clips)
+
+    def prepare_run(self) -> None:
+        """Measures of the test are tried: at its end a training has cost much, and a package may be missing."""
+        signals = np.random.default_rng(0).standard_normal((self.n_sources, self.sample_rate)) / 10
+        for name, measure in self.measures.items():
+            with blamed(f"measures.{name}"):
+                measure(signals, signals)
 
     def compute_forward(self, batch: Batch, stage: Stage) -> Predictions:
         """Estimates and the loss of each mixture."""

@@ -166,6 +166,15 @@ def test_silence_has_defined_figures(tmp_path, batch):
     assert loss.total.isfinite()
 
 
+def test_a_measure_that_does_not_work_is_told_before_training(tmp_path, estimates):
+    def missing(estimates: np.ndarray, references: np.ndarray) -> np.ndarray:
+        raise UserError("PESQ needs the package pesq", do="install speechkit[metrics]")
+
+    with pytest.raises(UserError, match=r"measures.pesq: PESQ needs the package pesq"):
+        make_brain(tmp_path, Known(estimates), measures={"pesq": missing}).prepare_run()
+    make_brain(tmp_path, Known(estimates), measures={"error": lambda x, y: (x - y).mean(1)}).prepare_run()
+
+
 class Data:
     sample_rate = RATE
 
