@@ -71,7 +71,7 @@ class Separation(Brain):
         self._kept = KeptMixtures(n_clips)
 
     def prepare_run(self) -> None:
-        """Measures of the test are tried: at its end a training has cost much, and a package may be missing."""
+        """Measures of the test are tried: a package may be missing, and a training has cost much at its end."""
         signals = np.random.default_rng(0).standard_normal((self.n_sources, self.sample_rate)) / 10
         for name, measure in self.measures.items():
             with blamed(f"measures.{name}"):
