@@ -27,8 +27,8 @@ def prepare(
 
     `mixture` and `sources` name folders: what is heard and what is to be told apart (s1, s2, ... unless
     given). Enhancement is `n_sources` 1: mix_single and [s1]; of all speakers, mix_both and [mix_clean].
-    Genders stand in LibriSpeech's SPEAKERS.TXT, where that is in the
-    folder or in one beside it. `speech`: folders of single speakers instead of the training sources.
+    Genders stand in LibriSpeech's SPEAKERS.TXT, where that is in the folder or in one beside it. `speech`:
+    folders of single speakers instead of the training sources.
     """
     data = find_folder(data_folder, expected=EXPECTED)
     layout = find_layout(data, sample_rate, mode, f"Libri{max(2, n_sources)}Mix")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from lhotse import Recording
 from lhotse.cut import Cut, MonoCut, MultiCut
+from lhotse.cut.data import DataCut
 from lhotse.utils import fastcopy
 
 from speechkit.data.batch import Heard, Talker
@@ -58,6 +59,10 @@ class RecordedSources:
 
     def mix(self, cut: Cut, others: Sequence[Cut], open_cut: OpenCut, random: Random) -> Heard:
         """The mixture (N,) as recorded, and its sources (S, N)."""
+        if not isinstance(cut, DataCut):
+            do = "add noise and the like by transforms; write mixtures as files of their own"
+            found = f"cut {cut.id} is a {type(cut).__name__}"
+            raise UserError(found, expected="one recording, with its sources beside it", do=do)
         recordings = [self._find(cut, name) for name in self.names]
         alone = fastcopy(cut, custom=None, supervisions=[])
         opened = open_cut(alone, cut.id)

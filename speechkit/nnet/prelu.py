@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -34,6 +35,7 @@ class _PReLU(torch.autograd.Function):
         return F.leaky_relu(x, slope.item())
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, slope = ctx.saved_tensors
         of_x = torch.ops.aten.leaky_relu_backward(gradient, x, slope.item(), False)

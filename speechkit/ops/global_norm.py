@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from speechkit.ops.lengths import mask_padding
 
@@ -65,6 +66,7 @@ class _GlobalNorm(torch.autograd.Function):
         return torch.addcmul(bias - mean * scale, x, scale)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, inverse, count = ctx.saved_tensors
         frames = tuple(range(1, x.dim() - 1))

@@ -66,12 +66,14 @@ class Separation(Brain):
         super().__init__(**kwargs)
         if n_sources < 1:
             raise UserError(f"n_sources {n_sources}", expected="1 or more", key="n_sources")
+        if n_clips < 0:
+            raise UserError(f"n_clips {n_clips}", expected="0 or more", key="n_clips")
         self.sample_rate, self.n_sources, self.loss = sample_rate, n_sources, loss
         self.measures, self.n_clips = dict(measures or {}), n_clips
         self._kept = KeptMixtures(n_clips)
 
     def prepare_run(self) -> None:
-        """Measures of the test are tried: a package may be missing, and a training has cost much at its end."""
+        """Measures of the test are tried: a package may be missing, and a training costs much."""
         signals = np.random.default_rng(0).standard_normal((self.n_sources, self.sample_rate)) / 10
         for name, measure in self.measures.items():
             with blamed(f"measures.{name}"):

@@ -15,6 +15,7 @@ from speechkit.data import (
     RandomCrop,
     RecordedSources,
     Speed,
+    read_cuts,
     write_cuts,
     write_shards,
 )
@@ -232,3 +233,11 @@ def test_speakers_are_drawn_evenly_however_much_there_is_of_them(tmp_path, make_
     assert len(drawn) == 960
     for speaker in set(drawn):
         assert 140 < drawn.count(speaker) < 245  # 192 of each; the deviation is 12
+
+
+def test_a_mixture_that_is_no_recording_is_told(recorded, tmp_path):
+    """Padded or mixed by Lhotse it still has its sources, but these are as they were."""
+    changed = [cut.pad(duration=2.0) for cut in read_cuts(recorded[0])]
+    write_cuts(changed, tmp_path / "padded.jsonl")
+    with pytest.raises(UserError, match="is a MixedCut; expected one recording, with its sources"):
+        read(tmp_path / "padded.jsonl", RecordedSources())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from speechkit.nnet import Conv1d, PReLU
+from speechkit.nnet import Conv1d, GlobalLayerNorm, PReLU
 
 
 @pytest.mark.parametrize("n_frames", [1, 7, 12, 50])
@@ -33,3 +33,12 @@ def test_prelu_is_torchs():
         torch.autograd.grad((ours(x) ** 3).sum(), [x, ours.weight]),
         torch.autograd.grad((theirs(x) ** 3).sum(), [x, theirs.weight]),
     )
+
+
+@pytest.mark.parametrize("layer", [PReLU(), GlobalLayerNorm(input_size=5)])
+def test_a_second_gradient_is_refused_and_not_wrong(layer):
+    """Their gradients take slopes and moments for given."""
+    x = torch.randn(2, 3, 5, requires_grad=True)
+    (first,) = torch.autograd.grad(layer(x).pow(3).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()

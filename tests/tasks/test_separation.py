@@ -149,6 +149,8 @@ def test_data_and_separators_that_do_not_fit_are_told(tmp_path, batch, estimates
         make_brain(tmp_path, Known(estimates), n_sources=3).compute_forward(batch, Stage.TRAIN)
     with pytest.raises(UserError, match=r"the separator gives a tensor of shape \(2, 1, 2000\)"):
         make_brain(tmp_path, OneSource(estimates)).compute_forward(batch, Stage.TRAIN)
+    with pytest.raises(UserError, match=r"n_clips -1; expected 0 or more"):
+        make_brain(tmp_path, Known(estimates), n_clips=-1)
     batch.sources = None
     with pytest.raises(UserError, match="data with 0 sources"):
         make_brain(tmp_path, Known(estimates)).compute_forward(batch, Stage.TRAIN)
