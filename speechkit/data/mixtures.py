@@ -124,7 +124,7 @@ class DynamicMixing:
         sources = []
         for place, other in enumerate(others):
             opened = open_cut(other, f"{cut.id}\x1f{place}\x1f{other.id}")
-            n_samples = round(self.crop_seconds * opened.sampling_rate)
+            n_samples = max(1, round(self.crop_seconds * opened.sampling_rate))
             x = _place(self._draw_stretch(opened, random), n_samples, random)
             sources.append(_at_level(x, opened.sampling_rate, LEVEL_DB + random.uniform(*self.level_db)))
         stacked = np.stack(sources)

@@ -89,6 +89,6 @@ class DeepClustering(nn.Module):
         frames, n_frames = self.encoder(waveforms, lengths)
         weights = self.weigh(frames, n_frames)
         clusters, _ = k_means(self.embed(frames, n_frames), weights, self.n_sources)
-        masks = F.one_hot(clusters.unflatten(1, frames.shape[1:2] + (-1,)), self.n_sources)
+        masks = F.one_hot(clusters.unflatten(1, (frames.shape[1], self.encoder.n_bins)), self.n_sources)
         masked = apply_masks(masks.movedim(-1, 1).to(frames), frames, "complex")
         return mask_padding(self.decoder(masked, waveforms.shape[1]), lengths, axis=2)

@@ -170,6 +170,11 @@ def test_dynamic_mixtures_are_keyed_and_new_each_epoch(singles):
     assert not any(np.array_equal(first[1, f"c{n}"], first[2, f"c{n}"]) for n in range(10))
 
 
+def test_a_stretch_is_a_sample_at_least(singles):
+    for batch in read(singles, DynamicMixing(2, 1e-6), [Speed(0.9, 1.1)]):
+        assert batch.sources.shape == (len(batch), 2, 1)
+
+
 def test_one_speaker_cannot_be_mixed(tmp_path, make_cut):
     write_cuts([make_cut("a", np.ones(800) / 2, RATE)], tmp_path / "one.jsonl")
     with pytest.raises(UserError, match=r"1 speakers in .* expected 2 or more to mix"):

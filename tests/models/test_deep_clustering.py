@@ -73,7 +73,7 @@ def test_a_padded_batch_is_single_items_through_k_means_too() -> None:
         sources[row, :, n:] = torch.nan
     mixtures = sources.sum(1)
     batch, losses = model(mixtures, lengths), model.compute_loss(mixtures, sources, lengths)
-    for row, n in enumerate(lengths[:3]):
+    for row, n in enumerate(lengths):
         mixture, alone = mixtures[row : row + 1, :n], sources[row : row + 1, :, :n]
         torch.testing.assert_close(batch[row, :, :n], model(mixture)[0], rtol=1e-9, atol=1e-9)
         torch.testing.assert_close(losses[row], model.compute_loss(mixture, alone)[0], rtol=1e-9, atol=1e-9)
