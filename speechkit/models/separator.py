@@ -113,7 +113,9 @@ class FilterbankDecoder(nn.Module):
         """(B, S, T, F) to (B, S, N), cut or filled with 0 to N = `n_samples`."""
         if not frames.shape[2]:
             return frames.new_zeros(*frames.shape[:2], n_samples)
-        decoded = self.conv(frames.flatten(0, 1).transpose(1, 2)).squeeze(1)
+        with torch.autocast(frames.device.type, enabled=False):  # waveforms need more than 8 bits
+            frames_of_all = frames.flatten(0, 1).transpose(1, 2).to(self.conv.weight.dtype)
+            decoded = self.conv(frames_of_all).squeeze(1)
         decoded = F.pad(decoded, (0, max(0, n_samples - decoded.shape[1])))[:, :n_samples]
         return decoded.unflatten(0, frames.shape[:2])
 

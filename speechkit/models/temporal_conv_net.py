@@ -20,7 +20,8 @@ class TemporalConvNet(nn.Module):
 
     Luo and Mesgarani, "Conv-TasNet: surpassing ideal time-frequency magnitude masking for speech separation",
     2019, figure 1: a norm within each frame, then `n_repeats` times blocks of dilation 1, 2, 4, ...,
-    2^(n_blocks - 1), each added to what it got. The masks are made of the sum of what all blocks give beside.
+    2^(n_blocks - 1), each added to what it got. The masks are made of the sum of what all blocks give beside,
+    by a ReLU.
 
     width: between blocks (their B). hidden_size: within blocks (H). skip_width: of what blocks give beside
     (Sc); without it masks are made of what the last block gives. kernel_size: frames (P). padding: `same`,

@@ -110,7 +110,7 @@ class Separation(Brain):
             record = {
                 **describe_utterance(batch, row),
                 "speaker": None,
-                "group": _compare_genders(batch.talkers[row]),
+                "group": _compare_genders(batch.talkers[row]) or batch.groups[row] or None,
                 "reference": None,
                 "counts": {"sources": self.n_sources},
                 "scores": scores,
