@@ -96,8 +96,9 @@ class DynamicMixing:
 
     Transforms act on each cut before it is mixed, with draws of its own. Which cuts, stretches and levels is
     keyed by seed, epoch and the mixture's id. The mixture is the sum of its sources; all are scaled down
-    together where it is beyond -1 to 1. Of the cut that names a mixture a batch also has the text, the speaker
-    and the seconds; who speaks in it stands in `talkers`. (Zeghidour and Grangier, Wavesplit, 2021, section III-C.)
+    together where it is beyond -1 to 1 (Zeghidour and Grangier, Wavesplit, 2021, section III-C). Of the cut
+    that names a mixture a batch also has the text, the speaker and the seconds; who speaks in it is told by
+    `talkers`.
     """
 
     def __init__(
