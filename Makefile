@@ -15,6 +15,8 @@ QUICKSTART_RUN ?= $(CURDIR)/runs/quickstart
 VENV := .venv
 STAMP := $(VENV)/.set-up
 BIN := $(CURDIR)/$(VENV)/bin
+# Compiled once: compiling anew in every process would be a third of the fast tests' time.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := "$(BIN)/python" -m pytest -n $(PYTEST_WORKERS) --dist worksteal
 
 help: ## List the targets

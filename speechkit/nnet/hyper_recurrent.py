@@ -12,7 +12,7 @@ from speechkit.nnet.hyper_weight import HyperWeight, numbers_of
 from speechkit.nnet.recurrent import State, check_recurrent, run_layers, stack_layers
 from speechkit.nnet.sizes import check_width
 from speechkit.ops.algebra import Algebra
-from speechkit.ops.exporting import is_exporting
+from speechkit.ops.graphs import is_exporting, outside_graphs
 from speechkit.ops.scanned import scan_kernel
 
 # B batch, T frames, n parts, I inputs and H hidden units in numbers, L layers, D directions, G gates
@@ -90,7 +90,7 @@ class HyperKernel(nn.Module):
         zeros = x.new_zeros(1, n_items, self.n_hidden)
         return (zeros, zeros) if self.cell == "lstm" else zeros
 
-    @torch.compiler.disable  # its graphs would lose the gradients of torch's kernels
+    @outside_graphs  # its graphs would lose the gradients of torch's kernels
     def run(
         self, x: Tensor, weights: list[Tensor], state: State, sizes: Tensor | None = None
     ) -> tuple[Tensor, State]:

@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from speechkit.nnet.dropout import drop_numbers
 from speechkit.nnet.sizes import check_positive, check_probability, check_width, input_size_of
-from speechkit.ops.exporting import is_exporting
+from speechkit.ops.graphs import is_exporting
 from speechkit.ops.lengths import check_lengths, is_padded, mask_padding, reverse_padded
 from speechkit.ops.scanned import scan_kernel
 

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from speechkit.errors import UserError, suggest
 from speechkit.nnet.sizes import check_positive, pair_of
-from speechkit.ops.exporting import is_exporting
 from speechkit.ops.filtering import filter_spectra
+from speechkit.ops.graphs import is_exporting
 from speechkit.ops.lengths import conv_output_lengths, mask_padding, padding_amounts
 
 # B batch, T frames, F bands, C kernels, R carriers (cosine, sine), K taps in frequency, L taps in time

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from speechkit.ops.exporting import is_exporting
+from speechkit.ops.graphs import is_exporting, outside_graphs
 from speechkit.ops.scanned import scan_states
 
 # T frames, D directions, B batch, n parts, H hidden numbers
@@ -37,7 +37,7 @@ def ligru_states(
     return _run(inputs, weight, mask, n_parts)
 
 
-@torch.compiler.disable
+@outside_graphs
 def _run(inputs: Sequence[Tensor], weight: Tensor, mask: Tensor | None, n_parts: int) -> Sequence[Tensor]:
     """Not for torch.compile, which would unroll the frames."""
     with torch.autocast(weight.device.type, enabled=False):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from speechkit.ops.exporting import is_exporting
+from speechkit.ops.graphs import is_exporting
 
 # n parts
 
