@@ -155,6 +155,8 @@ def prepare_mixtures(
             write_cuts(_make_mixtures(each, genders), folder / f"{name}.jsonl")
         if singles:
             write_cuts(_make_singles(singles, genders), folder / "singles.jsonl")
+        else:
+            log.warning("no speakers are known: for dynamic mixing (singles.jsonl) name folders of `speech`")
         return [f"{name}.jsonl" for name in (*subsets, *["singles"] * bool(singles))]
 
     stamped = [*inputs, *folders, *tables]
@@ -225,8 +227,8 @@ def _size(path: Path) -> int:
 
 def _leave_out_held_out(clips: Sequence[Clip], subsets: Sequence[Sequence[MixtureFiles]]) -> list[Clip]:
     """Without the speakers and utterances of all subsets but the first."""
-    first, *middle, last = ({speaker for each in files for speaker in each.speakers} for files in subsets)
-    held_out = set(last).union(*(each - first for each in middle)) - {None}
+    first, *others = ({speaker for each in files for speaker in each.speakers} for files in subsets)
+    held_out = set().union(*(each - first for each in others[:-1]), *others[-1:]) - {None}
     heard = {name for files in subsets[1:] for each in files for name in each.utterances}
     kept = [clip for clip in clips if clip.speaker not in held_out and clip.id not in heard]
     if not kept:

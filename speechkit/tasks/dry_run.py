@@ -11,6 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from speechkit.errors import Place, UserError
 from speechkit.ops.evaluating import evaluating
 from speechkit.training import Brain, Loss, Stage
+from speechkit.training.arguments import check_metric
+from speechkit.training.evaluation import Evaluation
 from speechkit.training.parallel import without_gradients
 
 WhereIs = Callable[..., tuple[Place, str] | None]
@@ -28,12 +30,14 @@ def dry_run(brain: Brain, where_is: WhereIs) -> dict[str, Any]:
         with _failing_layer_named(names, where_is):
             brain.compute_forward(batch, Stage.TRAIN)  # with augmentation; layers as in validation
             predictions = brain.compute_forward(batch, Stage.VALID)
-        _try_loss(brain, predictions, batch)
-        brain.compute_records(predictions, batch, Stage.VALID)
+        losses = _try_loss(brain, predictions, batch)
+        measured = Evaluation()
+        measured.add(losses, brain.compute_records(predictions, batch, Stage.VALID))
+        check_metric(brain.criterion[0], measured.averages() | brain.summarize(measured.records))
         return _describe(brain, names)
 
 
-def _try_loss(brain: Brain, predictions: Any, batch: Any) -> None:
+def _try_loss(brain: Brain, predictions: Any, batch: Any) -> Loss | dict[str, Loss]:
     try:
         losses = brain.compute_objectives(predictions, batch, Stage.VALID)
     except UserError:
@@ -47,6 +51,7 @@ def _try_loss(brain: Brain, predictions: Any, batch: Any) -> None:
             shape = f" of shape {tuple(total.shape)}" if isinstance(total, torch.Tensor) else ""
             found = f"the loss of a batch of two is a {type(total).__name__}{shape}"
             raise UserError(found, expected="the sum over the batch, one number", key="loss")
+    return losses
 
 
 def _describe(brain: Brain, names: dict[nn.Module, str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from speechkit.errors import UserError
+from speechkit.errors import UserError, suggest
 
 
 def as_module_dict(modules: Mapping[str, nn.Module], required: tuple[str, ...]) -> nn.ModuleDict:
@@ -27,6 +27,13 @@ def check_criterion(criterion: Sequence[str]) -> tuple[str, str]:
     if isinstance(criterion, str) or len(criterion) != 2 or criterion[1] not in ("min", "max"):
         raise UserError(f"criterion is {criterion!r}", expected="such as [loss, min]", key="criterion")
     return criterion[0], criterion[1]
+
+
+def check_metric(name: str, metrics: Mapping[str, float]) -> None:
+    """That the criterion is among what validation measures."""
+    if name not in metrics:
+        found = f"no metric {name!r} to choose epochs by" + suggest(name, metrics)
+        raise UserError(found, expected=f"one of {', '.join(sorted(metrics))}", key="criterion")
 
 
 def check_parallel(parallel: str, optimizer: Any) -> None:

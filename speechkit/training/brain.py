@@ -356,8 +356,7 @@ class Brain:
     def _end_epoch(self, train: dict[str, float], valid: dict[str, float], valid_seconds: float) -> None:
         progress = self.progress
         name, direction = self.criterion
-        if name not in valid:
-            raise UserError(f"no metric {name!r} to choose epochs by", expected=f"one of {sorted(valid)}")
+        arguments.check_metric(name, valid)
         improved, gain = progress.note_criterion(valid[name], direction, self.n_best_checkpoints)
         for schedule in {id(learner.schedule): learner.schedule for learner in self.learners}.values():
             if hasattr(schedule, "end_epoch"):

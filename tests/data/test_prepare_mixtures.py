@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechkit.data import read_cuts
+from speechkit.data import prepare_layout, read_cuts
 from speechkit.errors import UserError
 
 from .test_corpus import write_audio
@@ -191,3 +191,23 @@ def test_equal_names_of_different_speakers(wsj0_2mix: ModuleType, tmp_path: Path
         write_audio(tmp_path / "speech" / speaker / "book" / "1.wav")
     wsj0_2mix.prepare(str(tmp_path / "data"), str(tmp_path / "out"), speech=[str(tmp_path / "speech")])
     assert [cut.id for cut in read(tmp_path / "out")["singles"]] == ["x-book-1", "y-book-1"]
+
+
+def test_one_subset_with_speech_of_its_own(tmp_path: Path, caplog) -> None:
+    write_layout(tmp_path / "data", {"tr": NAMES["tr"]})
+    write_audio(tmp_path / "speech" / "011" / "011a0101.wav", n_samples=900, rate=8000)
+    keys = {"mixture": "mix", "sources": ["s1", "s2"], "n_speakers": 2}
+    for speech in ([str(tmp_path / "speech")], []):
+        out = tmp_path / f"out{len(speech)}"
+        prepare_layout(str(out), {"tr": tmp_path / "data" / "tr"}, **keys, speech=speech)
+        assert len(list(read_cuts(out / "tr.jsonl"))) == 3
+        assert len(list(read_cuts(out / "singles.jsonl"))) == (1 if speech else 4)
+    assert caplog.text == ""
+
+
+def test_where_no_speaker_is_known_it_is_told(tmp_path: Path, caplog) -> None:
+    write_layout(tmp_path / "data", {"tr": ["1", "2"]})
+    layout = {"tr": tmp_path / "data" / "tr"}
+    prepare_layout(str(tmp_path / "out"), layout, mixture="mix", sources=["s1", "s2"], n_speakers=2)
+    assert not (tmp_path / "out" / "singles.jsonl").exists()
+    assert "name folders of `speech`" in caplog.text

@@ -106,6 +106,13 @@ def test_a_constructor_that_raises(recipe) -> None:
     assert "torch.nn.Linear raised RuntimeError" in str(error)
 
 
+def test_a_criterion_that_validation_does_not_measure(recipe) -> None:
+    line = recipe.change("n_epochs: 2", "n_epochs: 2\ncriterion: [acuracy, max]") + 1
+    error = told_by_check(recipe)
+    assert (error.place.line, error.key) == (line, "criterion")
+    assert "did you mean 'accuracy'" in str(error)
+
+
 def test_another_number_of_outputs_than_labels(recipe) -> None:
     recipe.change("[16, 3]", "[16, 4]")
     error = told_by_check(recipe)
