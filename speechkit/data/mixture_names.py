@@ -9,7 +9,8 @@ SPEAKER_FORMS = (
     re.compile(r"(?P<speaker>\d+)-\d+-\d+"),  # LibriSpeech: speaker-chapter-number
     re.compile(r"(?P<speaker>[0-9a-z]{3})[0-9a-z]{5}"),  # WSJ0: speaker (3), session, kind and number
 )
-GENDER_TABLES = ("SPEAKERS.TXT", "spk2gender", "spkrinfo.txt")  # of LibriSpeech, Kaldi, WSJ0
+# Of LibriSpeech, of Kaldi, of WSJ0.
+GENDER_TABLES = ("SPEAKERS.TXT", "spk2gender", "spkrinfo.txt", "wsj0-train-spkrinfo.txt")
 GAIN = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
 
 
@@ -54,11 +55,14 @@ def find_gender_tables(folders: Iterable[Path]) -> list[Path]:
 
 
 def read_genders(tables: Iterable[Path]) -> dict[str, str]:
-    """Each speaker's "M" or "F", from lines such as `19 | F | train-clean-100`, `0001 m` or `011 F`."""
+    """Each speaker's "M" or "F", from lines such as `19 | F | train-clean-100`, `0001 m` or `01T F`.
+
+    WSJ0's tables name speakers in capitals, its files in small letters: both are known.
+    """
     genders = {}
     for path in tables:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             match = re.match(r"\s*(\w+)\s*[\s|:]\s*([MF])\b", line, re.IGNORECASE)
             if match:
-                genders[match[1]] = match[2].upper()
+                genders[match[1]] = genders[match[1].lower()] = match[2].upper()
     return genders

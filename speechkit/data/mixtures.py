@@ -107,7 +107,9 @@ class DynamicMixing:
         crop_seconds: float = 3.0,
         level_db: tuple[float, float] = (-2.5, 2.5),
     ) -> None:
-        _check_count(n_sources)
+        if n_sources < 2:
+            do = "for one source in noise take recorded mixtures, configs/data/recorded_mixtures.yaml"
+            raise UserError(f"mixtures of {n_sources} source", expected="2 or more", do=do, key="n_sources")
         if len(level_db) != 2 or level_db[0] > level_db[1]:
             raise UserError(f"level_db {level_db}", expected="two numbers, [low, high]", key="level_db")
         self.n_sources, self.level_db = n_sources, (level_db[0], level_db[1])

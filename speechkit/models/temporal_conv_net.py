@@ -21,7 +21,7 @@ class TemporalConvNet(nn.Module):
     Luo and Mesgarani, "Conv-TasNet: surpassing ideal time-frequency magnitude masking for speech separation",
     2019, figure 1: a norm within each frame, then `n_repeats` times blocks of dilation 1, 2, 4, ...,
     2^(n_blocks - 1), each added to what it got. The masks are made of the sum of what all blocks give beside,
-    by a ReLU.
+    by a ReLU, as in SpeechBrain's, where the paper has a sigmoid: a mask may be above 1.
 
     width: between blocks (their B). hidden_size: within blocks (H). skip_width: of what blocks give beside
     (Sc); without it masks are made of what the last block gives. kernel_size: frames (P). padding: `same`,

@@ -1,7 +1,4 @@
-"""Spectrograms of clips as small pictures: power over time and frequency, linear or mel, by numpy alone.
-
-# N samples, T columns, F bins of the Fourier transform, H bands (rows of a picture)
-"""
+"""Spectrograms of clips as small pictures: power over time and frequency, linear or mel, by numpy alone."""
 
 from dataclasses import dataclass
 
@@ -9,6 +6,8 @@ import numpy as np
 
 from speechkit.report.charts import choose_ticks, format_tick
 from speechkit.report.png import draw_heat
+
+# N samples, T columns, F bins of the Fourier transform, H bands (rows of a picture)
 
 WINDOW_SECONDS = 0.032
 MAX_COLUMNS = 240

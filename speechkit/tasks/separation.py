@@ -12,6 +12,7 @@ from speechkit.errors import UserError
 from speechkit.losses import separation_loss
 from speechkit.metrics import score_separation
 from speechkit.metrics.separation import Measure
+from speechkit.ops.lengths import mask_padding
 from speechkit.tasks.inputs import blamed, describe_utterance, noise_batch
 from speechkit.tasks.kept_mixtures import KeptMixtures
 from speechkit.training import Brain, Loss, Stage
@@ -143,8 +144,10 @@ class Separation(Brain):
     def fake_batch(self, n_utterances: int = 2) -> Batch:
         """Noises in the form of data, at most 1 s, of different lengths: for the dry run."""
         batch = noise_batch(self.sample_rate, [""] * n_utterances)
-        shares = torch.rand(n_utterances, self.n_sources, 1).softmax(1)
-        batch.sources = batch.waveforms.unsqueeze(1) * shares
+        # Noises of their own: of a mixture times a number no improvement could be measured.
+        noise = torch.randn(n_utterances, self.n_sources, batch.waveforms.shape[1])
+        batch.sources = mask_padding(noise / 100, batch.lengths, axis=2)
+        batch.waveforms = batch.sources.sum(1) + batch.waveforms / 10
         batch.talkers = [[Talker()] * self.n_sources] * n_utterances
         return batch
 

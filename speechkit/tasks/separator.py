@@ -79,4 +79,7 @@ class Separator:
         estimates = estimates[0, :, : len(wave)].float().cpu()
         if not estimates.isfinite().all():
             raise UserError("the model gives values that are not finite")
-        return fit_to_mixture(estimates, wave)
+        fitted = fit_to_mixture(estimates, wave)
+        if not fitted.isfinite().all():
+            raise UserError(f"samples up to {wave.abs().max():.3g}", expected="a level that floats can hold")
+        return fitted

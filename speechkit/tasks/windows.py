@@ -13,6 +13,7 @@ from torch import Tensor
 from speechkit.data.reading import read_samples
 from speechkit.errors import UserError
 from speechkit.tasks.inputs import hear
+from speechkit.tasks.wav_header import count_missing_bytes
 
 QUIET_SECONDS = 0.2  # how long a pause is looked for, where windows are to end in one
 SHORTEST, LONGEST = 2.0, 30.0  # seconds of a window, unless it is given
@@ -115,14 +116,20 @@ def open_audio(path: str | PathLike[str]) -> Iterator[soundfile.SoundFile]:
 
 def _open(path: str | PathLike[str]) -> soundfile.SoundFile:
     try:
+        n_missing = count_missing_bytes(path)
+        if n_missing:
+            found = f"the file is cut short: {n_missing:,} bytes that its header tells of are not there"
+            raise UserError(found, expected="a whole file")
         return soundfile.SoundFile(path)
+    except FileNotFoundError as error:
+        raise UserError("there is no such file", expected="an audio file") from error
     except (OSError, soundfile.SoundFileError, TypeError, ValueError) as error:
         # TypeError: raw samples, of which nothing is known.
         raise UserError(_first_line(error), expected="an audio file") from error
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _divide(file: soundfile.SoundFile, model_rate: int, plan: WindowPlan) -> Iterator[Window]:

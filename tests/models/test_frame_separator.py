@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from speechkit.errors import UserError
+from speechkit.losses import separation_loss
 from speechkit.models import FrameSeparator
 from speechkit.nnet import LSTM, Linear, Sequential
 
@@ -45,6 +46,14 @@ def test_padding_never_matters(kernel_size: int, stride: int, bidirectional: boo
         assert torch.allclose(estimates[row, :, :n], alone, rtol=1e-9, atol=1e-12)
         assert not estimates[row, :, n:].any()
         assert n < 17 or alone.abs().max() > 0
+
+
+@pytest.mark.parametrize("signal", [0.0, 0.1])
+def test_gradients_are_finite_on_silence_and_on_identical_sources(signal: float) -> None:
+    separator = FrameSeparator(2, partial(Sequential, lstm=partial(LSTM, 4)), 4, 2)
+    source = signal * torch.randn(2, 1, 60)
+    separation_loss(separator(2 * source[:, 0]), source.repeat(1, 2, 1)).sum().backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in separator.parameters())
 
 
 def test_what_does_not_fit_is_told() -> None:

@@ -225,6 +225,20 @@ def test_files_of_a_few_samples(n_samples: int, tmp_path: Path) -> None:
     assert np.isfinite(found).all()
 
 
+def test_results_that_no_float_can_hold_are_told(tmp_path: Path) -> None:
+    class Opposed(Bands):
+        """What both estimates have beside the mixture cancels out, and is ten times as loud."""
+
+        def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+            beside = 10 * torch.tensor([1.0, 1.0, -1.0, -1.0]).repeat(waveforms.shape[1] // 4)
+            return torch.stack([waveforms + beside, -beside.expand_as(waveforms)], 1)
+
+    loud = write(tmp_path / "loud.wav", np.resize([1.0, -1.0], 8000) * 3e38)
+    with pytest.raises(UserError, match=r"loud\.wav: samples up to 3e\+38; expected a level that floats"):
+        make_model(Opposed()).separate_file(loud, tmp_path / "out", PLAN)
+    assert not list((tmp_path / "out").glob("*"))
+
+
 def test_what_cannot_be_separated_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     late = sources_of(30).sum(0)
     late[-5] = np.inf
@@ -232,6 +246,9 @@ def test_what_cannot_be_separated_is_told_and_leaves_nothing(tmp_path: Path) -> 
     write(tmp_path / "empty.wav", np.zeros(0))
     write(tmp_path / "cut.flac", np.random.default_rng(0).normal(0, 0.1, 400_000), 8000, "PCM_16")
     (tmp_path / "cut.flac").write_bytes((tmp_path / "cut.flac").read_bytes()[:-50000])
+    for name, form in (("cut.wav", "WAV"), ("cut.rf64", "RF64")):
+        soundfile.write(tmp_path / name, np.full(1000, 0.1), 8000, subtype="PCM_16", format=form)
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-600])
     (tmp_path / "text.flac").write_text("no audio")
     (tmp_path / "a.raw").write_bytes(b"1234")
     (tmp_path / "out").mkdir()
@@ -240,9 +257,11 @@ def test_what_cannot_be_separated_is_told_and_leaves_nothing(tmp_path: Path) -> 
         "late.wav": "a sample at 29.995 s is not finite",
         "empty.wav": "no samples",
         "cut.flac": "expected an audio file that is whole",
+        "cut.wav": "cut short: 600 bytes that its header tells of are not there",
+        "cut.rf64": "cut short: 600 bytes",
         "text.flac": "expected an audio file",
         "a.raw": "expected an audio file",
-        "none.wav": "expected an audio file",
+        "none.wav": "there is no such file; expected an audio file",
     }
     for name, what in told.items():
         with pytest.raises(UserError) as error:

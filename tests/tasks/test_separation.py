@@ -17,6 +17,7 @@ from speechkit.data import Batch, Skipped, Talker
 from speechkit.errors import UserError
 from speechkit.losses import pairwise_l1, separation_loss
 from speechkit.tasks import Separation
+from speechkit.tasks.dry_run import dry_run
 from speechkit.tasks.kept_mixtures import KeptMixtures
 from speechkit.training import Stage
 
@@ -59,6 +60,18 @@ def make_brain(folder: Path, separator: nn.Module, **changes: Any) -> Separation
     }
     settings["optimizer"] = lambda weights: torch.optim.SGD(weights, lr=0.1)
     return Separation(**settings | changes)
+
+
+@pytest.mark.parametrize("n_sources", [1, 2, 3])
+def test_a_dry_run_measures_what_epochs_are_chosen_by(n_sources: int, tmp_path: Path) -> None:
+    separator = Known(torch.randn(2, n_sources, RATE))
+    brain = make_brain(tmp_path, separator, n_sources=n_sources)
+    batch = brain.fake_batch()
+    assert not batch.sources[1, :, int(batch.lengths[1]) :].any()
+    assert dry_run(brain, lambda name, *children: None)["parameters"] == 1
+    brain.criterion = ("sdri", "max")  # of a test only
+    with pytest.raises(UserError, match="no metric 'sdri' to choose epochs by"):
+        dry_run(brain, lambda name, *children: None)
 
 
 @pytest.fixture
