@@ -5,6 +5,8 @@ SI-SNRi and SDRi in dB over the mixtures, with the 95% interval over these. Meth
 
 - the mixture itself in the place of every source;
 - ideal masks on the short-time Fourier transform, made from the sources: upper bounds for masks of a kind;
+- FastICA on as many microphones as speakers, which hear them at once with other gains each (needs the extra
+  `baselines`): what several microphones are worth where nothing echoes;
 - NMF with a dictionary for each speaker of the mixture, learned from what else that speaker says in the
   manifest's other mixtures. It knows who speaks, which a separator does not.
 """
@@ -31,6 +33,7 @@ from speechkit.models import (
     STFTEncoder,
     apply_masks,
     learn_dictionary,
+    separate_by_ica,
 )
 from speechkit.ops import ideal_masks
 from speechkit.ops.algebra import from_complex, to_complex
@@ -137,6 +140,21 @@ class SpeakerNMF:
         return MaskingSeparator(self.stft[0], masker, self.stft[1])(mixture.mixture.unsqueeze(0))[0]
 
 
+def hear_at_microphones(sources: Tensor) -> Tensor:
+    """Sources (S, N) as S microphones hear them: microphone m source s by 1 / (1 + m s), the first all alike.
+
+    >>> hear_at_microphones(torch.eye(2)).tolist()
+    [[1.0, 1.0], [1.0, 0.5]]
+    """
+    numbers = torch.arange(len(sources), dtype=sources.dtype)
+    return 1 / (1 + torch.outer(numbers, numbers)) @ sources
+
+
+def separate_by_microphones(mixture: Mixture) -> Tensor:
+    """(S, N) estimates."""
+    return separate_by_ica(hear_at_microphones(mixture.sources), len(mixture.sources))
+
+
 def apply_ideal_masks(
     mixture: Mixture, make: Callable[[Tensor], Tensor], stft: tuple[STFTEncoder, STFTDecoder]
 ) -> Tensor:
@@ -158,6 +176,7 @@ def make_methods(
         speech = gather_speech(mixtures)
         for divergence, name in DIVERGENCES.items():
             yield f"NMF, {name}, speakers known", SpeakerNMF(speech, stft, divergence, sizes)
+    yield "FastICA, a microphone for each speaker", separate_by_microphones
     for name, make in IDEAL_MASKS.items():
         yield name, partial(apply_ideal_masks, make=make, stft=stft)
 

@@ -54,9 +54,9 @@ def make_table(folder: Path, pattern: str) -> str:
 
 
 def describe_runs(paths: list[Path], reports: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """A row a run, and their mean where there are several seeds."""
+    """A row a run, and their mean where they differ in the seed."""
     rows = [describe_run(path, report) for path, report in zip(paths, reports, strict=True)]
-    if len(reports) > 1:
+    if len({report["seed"] for report in reports}) == len(reports) > 1:
         for name, metric in reports[0]["metrics"].items():
             values = [report["metrics"][name]["value"] for report in reports]
             mean = f"mean {statistics.mean(values):.2f}, worst {worst(name, values):.2f}"
