@@ -1,11 +1,11 @@
 """What a report shows of a classification task: where words are taken for others, and how that sounds."""
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from speechkit.report.clips import AudioBudget
+from speechkit.report.flows import draw_flow, list_pairs
 from speechkit.report.run import Run
 from speechkit.report.view import Measure, Section, View, mean_of_scores, ratio_of_counts
 from speechkit.stats import bootstrap_ratio, count_pairs
@@ -36,13 +36,12 @@ def describe_subset(run: Run, subset: str, budget: AudioBudget) -> list[Section]
 
 
 def tabulate_confusion(matrix: np.ndarray, labels: list[str]) -> dict[str, Any]:
-    """The confusion matrix as rows of cells, and the pairs most often confused.
+    """The confusion matrix as rows of cells, and the pairs most often confused, drawn and as a table.
 
     With more than `N_LABELS_SHOWN` labels those with the most errors are shown and the others added up.
     """
-    pairs = Counter(
-        {(labels[i], labels[j]): int(matrix[i, j]) for i, j in np.argwhere(matrix) if i != j}
-    ).most_common(12)
+    pairs = {(labels[i], labels[j]): int(matrix[i, j]) for i, j in np.argwhere(matrix) if i != j}
+    flow = draw_flow(pairs, int(matrix.sum()))
     n_labels = len(labels)
     matrix, labels = _merge_labels(matrix, labels)
     n_shown = n_labels if len(labels) == n_labels else len(labels) - 1
@@ -59,7 +58,8 @@ def tabulate_confusion(matrix: np.ndarray, labels: list[str]) -> dict[str, Any]:
             for column, count in enumerate(matrix[index])
         ]
         rows.append({"label": label, "cells": cells, "total": total})
-    return {"labels": labels, "rows": rows, "pairs": pairs, "n_labels": n_labels, "n_shown": n_shown}
+    counts = {"n_labels": n_labels, "n_shown": n_shown}
+    return {"labels": labels, "rows": rows, "flow": flow, "pairs": list_pairs(pairs, flow)} | counts
 
 
 def _merge_labels(matrix: np.ndarray, labels: list[str]) -> tuple[np.ndarray, list[str]]:

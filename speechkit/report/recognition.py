@@ -7,6 +7,7 @@ from typing import Any
 
 from speechkit.report.alignments import FOLDER, draw_alignment, format_times
 from speechkit.report.clips import AudioBudget, file_name
+from speechkit.report.flows import draw_flow, list_pairs
 from speechkit.report.run import Run
 from speechkit.report.timed_text import Span, format_ctm
 from speechkit.report.view import Measure, Records, Section, View, mean_of_scores
@@ -49,8 +50,9 @@ def describe_subset(run: Run, subset: str, budget: AudioBudget) -> list[Section]
     worst = sorted(records, key=badness, reverse=True)[:N_SHOWN]
     shown = list_texts(run, subset, [record for record in worst if count_errors(record)], budget)
     sections = [Section("Kinds of errors", "errors.html", tabulate_errors(records) | {"subset": subset})]
-    if any((confusions := count_confusions(records)).values()):
-        sections.append(Section("Frequent errors", "confusions.html", {"tables": confusions}))
+    confusions = tabulate_confusions(records)
+    if any(confusions["tables"].values()):
+        sections.append(Section("Frequent errors", "confusions.html", confusions))
     if speakers := tabulate_speakers(records):
         sections.append(Section("Speakers", "speakers.html", speakers | {"subset": subset}))
     return (
@@ -110,20 +112,26 @@ def tabulate_errors(records: Records) -> dict[str, Any]:
     return {"rows": rows, "unit": total, "n_units": n, "n_right": n_right, "n_utterances": len(records)}
 
 
-def count_confusions(records: Records) -> dict[str, list[tuple[str, ...]]]:
-    """The words most often substituted, deleted and inserted, each with how often that was."""
+def tabulate_confusions(records: Records) -> dict[str, Any]:
+    """The words most often substituted, deleted and inserted, with counts; substitutions drawn as well."""
+    counts = count_edits(records)
+    substituted = {(words[0], words[1]): count for words, count in counts.pop("substituted").items()}
+    flow = draw_flow(substituted, len(records))
+    tables: dict[str, list[tuple[Any, ...]]] = {"substituted": [*list_pairs(substituted, flow, N_WORDS)]}
+    for name, edits in counts.items():
+        ranked = sorted(edits.items(), key=lambda each: (-each[1], each[0]))
+        tables[name] = [(*words, count) for words, count in ranked[:N_WORDS]]
+    return {"tables": tables, "flow": flow, "unit": find_unit(records)}
+
+
+def count_edits(records: Records) -> dict[str, Counter[tuple[str, ...]]]:
+    """How often which words were substituted (said, recognised), deleted (said) and inserted (recognised)."""
     pairs: dict[str, Counter[tuple[str, ...]]] = {"S": Counter(), "D": Counter(), "I": Counter()}
     for record in records:
         for sign, said, heard in record["alignment"]:
             if sign != "C":
                 pairs[sign][tuple(word for word in (said, heard) if word is not None)] += 1
-    return {
-        name: [
-            (*words, str(count))
-            for words, count in sorted(pairs[sign].items(), key=lambda each: (-each[1], each[0]))[:N_WORDS]
-        ]
-        for name, sign in (("substituted", "S"), ("deleted", "D"), ("inserted", "I"))
-    }
+    return {"substituted": pairs["S"], "deleted": pairs["D"], "inserted": pairs["I"]}
 
 
 def tabulate_speakers(records: Records) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from speechkit.report import (
     write_records,
 )
 from speechkit.report import write_report as write
-from speechkit.report.recognition import MEASURES, count_confusions, tabulate_errors, tabulate_speakers
+from speechkit.report.recognition import MEASURES, tabulate_confusions, tabulate_errors, tabulate_speakers
 from speechkit.report.result import describe_metric
 from speechkit.stats import bootstrap_ratio
 
@@ -182,11 +182,13 @@ def test_frequent_errors_are_counted(tmp_path: Path, fake: Any) -> None:
         ("now", "now oh <b>"),
     ]
     records = [make_record(number, *pair) for number, pair in enumerate(texts)]
-    assert count_confusions(records) == {
-        "substituted": [("the", "a", "3")], "deleted": [("it", "1")], "inserted": [("oh", "2"), ("<b>", "1")]
+    assert tabulate_confusions(records)["tables"] == {
+        "substituted": [("the", "a", 3)], "deleted": [("it", 1)], "inserted": [("oh", 2), ("<b>", 1)]
     }  # fmt: skip
     many = [make_record(number, f"w{number % 30}", "x") for number in range(300)]
-    assert [len(rows) for rows in count_confusions(many).values()] == [12, 0, 0]
+    found = tabulate_confusions(many)
+    assert [len(rows) for rows in found["tables"].values()] == [30, 0, 0], "as many as are drawn"
+    assert [ribbon.count for ribbon in found["flow"].ribbons] == [10] * 30
     page = write(make_run(tmp_path / "run", fake, records)).read_text()
     assert '<td class="word">&lt;b&gt;</td><td class="num">1</td>' in page
 
