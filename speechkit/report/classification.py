@@ -15,6 +15,7 @@ MEASURES = {
     "loss": Measure("nats", mean_of_scores("loss")),
 }
 N_LABELS_SHOWN = 30  # of a confusion matrix: more cannot be read on a page
+N_ROWS = 200  # of the table of words: speakers or sounds may be thousands
 OTHER = "(other)"
 
 
@@ -29,7 +30,9 @@ def describe_subset(run: Run, subset: str, budget: AudioBudget) -> list[Section]
     matrix = count_pairs(references, hypotheses, labels)
     sections = [
         Section("Confusion matrix", "confusion.html", tabulate_confusion(matrix, labels)),
-        Section("Accuracy by word", "by_word.html", {"rows": describe_labels(matrix, labels)}),
+        Section(
+            "Accuracy by word", "by_word.html", {"rows": describe_labels(matrix, labels), "n": len(labels)}
+        ),
     ]
     clips = list_clips(run, subset, budget)
     return [*sections, Section("Worst clips", "clips.html", {"clips": clips})] if clips else sections
@@ -75,22 +78,30 @@ def _merge_labels(matrix: np.ndarray, labels: list[str]) -> tuple[np.ndarray, li
 
 
 def describe_labels(matrix: np.ndarray, labels: list[str]) -> list[dict[str, Any]]:
-    """For each label: how many there were, how many were found, with intervals; the hardest first."""
-    rows = []
-    for index, label in enumerate(labels):
-        n, said, correct = int(matrix[index].sum()), int(matrix[:, index].sum()), int(matrix[index, index])
-        found = bootstrap_ratio([1] * correct + [0] * (n - correct), [1] * n)
-        rows.append(
-            {
-                "label": label,
-                "n": n,
-                "correct": correct,
-                "recall": 100 * found.value if n else None,
-                "ends": [100 * found.low, 100 * found.high] if n > 0 else None,
-                "precision": 100 * correct / said if said else None,
-            }
-        )
-    return sorted(rows, key=lambda row: (row["recall"] is None, row["recall"], row["label"]))
+    """For each of the `N_ROWS` hardest labels how many there were, how many were found, with intervals.
+
+    Those never said come last.
+    """
+    n, n_said = matrix.sum(1), matrix.sum(0)
+    correct = np.diag(matrix)
+    recall = np.where(n > 0, correct / np.maximum(n, 1), 2.0)
+    hardest = sorted(range(len(labels)), key=lambda index: (recall[index], labels[index]))[:N_ROWS]
+    return [
+        _describe_label(labels[index], int(n[index]), int(n_said[index]), int(correct[index]))
+        for index in hardest
+    ]
+
+
+def _describe_label(label: str, n: int, n_said: int, correct: int) -> dict[str, Any]:
+    found = bootstrap_ratio([1] * correct + [0] * (n - correct), [1] * n)
+    return {
+        "label": label,
+        "n": n,
+        "correct": correct,
+        "recall": 100 * found.value if n else None,
+        "ends": [100 * found.low, 100 * found.high] if n > 0 else None,
+        "precision": 100 * correct / n_said if n_said else None,
+    }
 
 
 def list_clips(run: Run, subset: str, budget: AudioBudget) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A page in headless Chromium, spoken to over a pipe in its DevTools protocol: no package and no port needed."""
+"""A page in headless Chromium, through a pipe in its DevTools protocol: it needs no package and no port."""
 
 import base64
 import json

@@ -135,8 +135,12 @@ def test_the_page_shows_what_was_said_and_what_was_recognised(tmp_path: Path, fa
     records = [make_record(0, "the red door", "the bread door oh"), make_record(1, "again and", "again")]
     page = write(make_run(tmp_path / "run", fake, records)).read_text()
     assert '<span class="pair sub"><span>red</span><span>bread</span></span>' in page
-    assert '<span class="pair ins"><span aria-label="inserted">+</span><span>oh</span></span>' in page
-    assert '<span class="pair del"><span>and</span><span aria-label="deleted">–</span></span>' in page
+    assert (
+        '<span class="pair ins"><span role="img" aria-label="inserted">+</span><span>oh</span></span>' in page
+    )
+    assert (
+        '<span class="pair del"><span>and</span><span role="img" aria-label="deleted">–</span></span>' in page
+    )
     assert page.count('<span class="pair"><span>') == 3
     assert page.count("data:audio/wav") == 2
     assert "2 errors in 3 words" in page

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.report.shapes import AMOUNT, COUNT, LOSSY, NUMBER, MapOf, Row, find_misfits
+from speechkit.report.shapes import AMOUNT, COUNT, LOSSY, NUMBER, MapOf, Row, find_misfits, fits
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -12,6 +12,8 @@ JSON = st.recursive(
     max_leaves=10,
 )
 SHAPE = {"a": str, "b?": (NUMBER, None), "c": [COUNT], "d": MapOf(AMOUNT), "e": {"f": bool}}
+
+SHAPES = (SHAPE, [SHAPE], MapOf(SHAPE), (SHAPE, None), str, NUMBER)
 
 
 def misfits(value, shape) -> list[tuple[str, str, str]]:
@@ -60,7 +62,9 @@ def test_other_keys_are_welcome() -> None:
 
 @given(JSON)
 def test_any_value_is_judged_without_an_exception(value) -> None:
-    for shape in (SHAPE, [SHAPE], MapOf(SHAPE), (SHAPE, None), str, NUMBER):
-        for misfit in find_misfits(value, shape):
+    for shape in SHAPES:
+        found = list(find_misfits(value, shape))
+        assert fits(value, shape) == (not found), "what does not fit is told where"
+        for misfit in found:
             assert misfit.expected
             assert len(misfit.found) < 400
