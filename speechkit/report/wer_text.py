@@ -32,15 +32,16 @@ def format_wer(records: Sequence[Record], notes: Sequence[tuple[str, str]] = ())
     Eval: S
     """
     scored = [record for record in records if record["skipped"] is None]
-    parts = [[*_sum_up(scored, len(records)), *(f"{name}: {visible(text)}" for name, text in notes)]]
+    head = [*_sum_up(scored, len(records)), *(f"{name}: {visible(text)}" for name, text in notes)]
+    parts = ["\n".join(head)]
     if scored:
-        parts.append(_tabulate_speakers(scored))
-    parts += [format_alignment(record) for record in scored]
+        parts.append("\n".join(_tabulate_speakers(scored)))
+    parts += ["\n".join(format_alignment(record)) for record in scored]
     left_out = [record for record in records if record["skipped"] is not None]
     if left_out:
         reasons = [f"({visible(each['id'])}) {visible(each['skipped'])}" for each in left_out]
-        parts.append(["Skipped, and in none of the sums:", *reasons])
-    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+        parts.append("\n".join(["Skipped, and in none of the sums:", *reasons]))
+    return "\n\n".join(parts) + "\n"
 
 
 def format_alignment(record: Record) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from speechkit.report import choose_worst, write_clips, write_json, write_records
+from tests.report.chromium import Browser, find_chromium, start_chromium
 
 WORDS = ["down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes"]
 HPARAMS = """seed: 1
@@ -150,3 +152,12 @@ def fake() -> SimpleNamespace:
 def run_folder(tmp_path: Path) -> Path:
     """A complete run."""
     return write_run(tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium without a network, one for all tests of a process."""
+    if find_chromium() is None:
+        pytest.skip("no Chromium on this machine: the page is checked by its text alone")
+    with start_chromium(tmp_path_factory.mktemp("chromium") / "profile") as started:
+        yield started

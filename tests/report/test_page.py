@@ -1,11 +1,7 @@
 """The page: other people's text stays text, all it needs is in it, and a browser is content with it."""
 
 import base64
-import os
 import re
-import shutil
-import subprocess
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,8 +9,9 @@ import numpy as np
 import pytest
 
 from speechkit.report import write_report
-from speechkit.report.classification import OTHER, tabulate_confusion
+from speechkit.report.classification import OTHER, describe_labels, tabulate_confusion
 from speechkit.stats import count_pairs
+from tests.report.chromium import Browser
 
 HOSTILE = "<script>document.title='owned'</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}</pre></style>"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -186,51 +183,40 @@ def test_many_labels_are_added_up_without_losing_an_utterance() -> None:
     assert row["cells"][3]["count"] == matrix[original, original]
 
 
-@pytest.fixture(scope="session")
-def browse() -> Callable[[Path, Path, int], tuple[str, str]]:
-    """Open a page in Chromium without a network: the document as it stands afterwards, and what it logged."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("no Chromium on this machine: the page is checked by its text alone")
-    flags = (
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--hide-scrollbars", "--disable-background-networking", "--disable-component-update",
-        "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr",
-        "--virtual-time-budget=3000",
-    )  # fmt: skip
-
-    def open_page(page: Path, profile: Path, width: int) -> tuple[str, str]:
-        command = [
-            chromium,
-            *flags,
-            f"--user-data-dir={profile}",
-            f"--window-size={width},2000",
-            "--dump-dom",
-        ]
-        result = subprocess.run(
-            [*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True,
-            env=os.environ | {"HOME": str(profile.parent)},
-        )  # fmt: skip
-        return result.stdout, "\n".join(line for line in result.stderr.splitlines() if "CONSOLE" in line)
-
-    return open_page
+def test_of_many_labels_the_hardest_have_a_row() -> None:
+    generator = np.random.default_rng(0)
+    said, heard = generator.integers(0, 300, (2, 3000))
+    heard = np.where(generator.random(3000) < 0.7, said, heard)
+    labels = [f"word{number:03d}" for number in range(301)]  # of which one is neither said nor recognised
+    matrix = np.zeros((301, 301), dtype=np.int64)
+    np.add.at(matrix, (said, heard), 1)
+    rows = describe_labels(matrix, labels)
+    n_right = {label: (said[said == heard] == number).sum() for number, label in enumerate(labels)}
+    recall = {label: n_right[label] / max(1, (said == number).sum()) for number, label in enumerate(labels)}
+    expected = sorted(labels[:300], key=lambda label: (recall[label], label))[:200]
+    assert [row["label"] for row in rows] == expected
+    assert [row["recall"] for row in rows] == pytest.approx([100 * recall[label] for label in expected])
+    assert describe_labels(matrix[-2:, -2:], labels[-2:])[-1] == {
+        "label": "word300", "n": 0, "correct": 0, "recall": None, "ends": None, "precision": None,
+    }  # fmt: skip
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", ["usual", "hostile"])
-def test_a_browser_opens_the_page_offline_and_has_nothing_to_complain(kind, tmp_path, fake, browse) -> None:
+def test_a_browser_opens_the_page_offline_and_has_nothing_to_complain(kind, tmp_path, fake, browser) -> None:
     make = fake.write_run if kind == "usual" else lambda folder: make_hostile_run(folder, fake)
     page = write_report(make(tmp_path / "run"))
-    document, console = browse(page, tmp_path / "profile", 390)
-    assert console == ""
-    assert "<title>owned" not in document
-    assert len(Outline(document).all("audio")) == len(Outline(page.read_text()).all("audio")) == 12
+    browser.open(page, 390)
+    assert browser.logged == []
+    assert browser.ask("document.title") != "owned"
+    n_players = browser.ask("document.querySelectorAll('audio').length")
+    assert n_players == len(Outline(page.read_text()).all("audio")) == 12
 
 
 @pytest.mark.integration
-def test_the_browser_check_can_fail(tmp_path: Path, run_folder: Path, browse) -> None:
+def test_the_browser_check_can_fail(run_folder: Path, browser: Browser) -> None:
     page = write_report(run_folder)
     page.write_text(page.read_text().replace("</body>", "<script>document.title='owned'</script></body>"))
-    document, console = browse(page, tmp_path / "profile", 390)
-    assert "Content Security Policy" in console
-    assert "<title>owned" not in document
+    browser.open(page, 390)
+    assert "Content Security Policy" in "".join(browser.logged)
+    assert browser.ask("document.title") != "owned"
