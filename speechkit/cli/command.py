@@ -11,6 +11,7 @@ from typing import Any
 
 from speechkit import config
 from speechkit.cli.separation import add_separate
+from speechkit.cli.show import add_show
 from speechkit.cli.synth import add_corpora
 from speechkit.errors import UserError, UserErrors, explain_system_error, report_and_exit
 
@@ -46,6 +47,8 @@ def _make_parser() -> argparse.ArgumentParser:
     check.add_argument("--build", action="store_true", help="also build all and try a batch of noise")
     check.add_argument("--trust-config", action="store_true", help="allow names off the allow-list")
     check.set_defaults(run=_check, takes_overrides=True)
+
+    add_show(commands)
 
     train = commands.add_parser(
         "train", help="run the train.py that a YAML belongs to", add_help=False, allow_abbrev=False

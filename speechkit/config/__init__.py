@@ -2,7 +2,7 @@
 
 from speechkit.config.building import Built, build
 from speechkit.config.checking import check
-from speechkit.config.document import Document, read
+from speechkit.config.document import Document, find_placeholders, read
 from speechkit.config.fingerprint import compare_trees
 from speechkit.config.nodes import Problem
 from speechkit.config.schema import Schema, brain_schema, find_prepare_file, find_train_file
@@ -16,6 +16,7 @@ __all__ = [
     "build",
     "check",
     "compare_trees",
+    "find_placeholders",
     "find_prepare_file",
     "find_train_file",
     "read",

@@ -15,6 +15,7 @@ from speechkit.config.nodes import (
     Call,
     Mapping,
     Node,
+    Placeholder,
     Problem,
     Problems,
     Scalar,
@@ -157,6 +158,19 @@ def read(
     return document
 
 
+def find_placeholders(
+    path: str | os.PathLike[str], overrides: Iterable[str] | PlainMapping[str, Any] = ()
+) -> list[str]:
+    """The top-level keys whose value a user has still to give, `!PLACEHOLDER`; none of an unreadable file."""
+    problems = Problems()
+    scope = _scope_of(path)
+    text = read_text(scope, problems)
+    root = None if text is None else compose(text, scope, problems)
+    given = {change.path[0] for change in read_overrides(overrides, problems) if len(change.path) == 1}
+    entries = root.entries if isinstance(root, Mapping) else {}
+    return [key for key, node in entries.items() if isinstance(node, Placeholder) and key not in given]
+
+
 def read_document(
     path: str | os.PathLike[str],
     overrides: Iterable[str] | PlainMapping[str, Any],
@@ -164,8 +178,7 @@ def read_document(
     schema: "Schema | None" = None,
 ) -> Document | None:
     """As `read`, with mistakes noted in `problems`; None where no tree could be had at all."""
-    file = os.fspath(path)
-    scope = Scope(file, os.path.realpath(file) if "\0" not in file else file)
+    scope = _scope_of(path)
     changes = read_overrides(overrides, problems)
     text = read_text(scope, problems)
     if text is None:
@@ -189,6 +202,11 @@ def read_document(
         dotted(change.path): change.text if change.text is not None else change.value for change in changes
     }
     return Document(scope.file, resolved, given, [], resolver.edges, resolver.missing)
+
+
+def _scope_of(path: str | os.PathLike[str]) -> Scope:
+    file = os.fspath(path)
+    return Scope(file, os.path.realpath(file) if "\0" not in file else file)
 
 
 def _change(root: Mapping, changes: list[Override], problems: Problems, schema: "Schema | None") -> None:

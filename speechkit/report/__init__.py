@@ -17,6 +17,7 @@ from speechkit.report.formats import (
     write_records,
 )
 from speechkit.report.log_csv import write_log_csv
+from speechkit.report.modules import format_model
 from speechkit.report.run import Run, read_run
 from speechkit.report.schemas import SCHEMA
 from speechkit.report.subtitles import TimedWord, Transcript, format_transcript
@@ -29,6 +30,7 @@ __all__ = [
     "choose_worst",
     "compare_errors",
     "find_evaluation",
+    "format_model",
     "pack_alignment",
     "write_alignments",
     "read_events",

@@ -1,7 +1,6 @@
 """A report as one HTML file that needs no network, no script and no other file."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from markupsafe import Markup
 from speechkit.report.charts import Chart, Line, draw_bars, draw_lines
 from speechkit.report.clips import AudioBudget
 from speechkit.report.filters import describe_filters
+from speechkit.report.modules import list_modules
 from speechkit.report.run import Run
 from speechkit.report.text import (
     FIGURES,
@@ -32,24 +32,12 @@ ACRONYMS = ("asr", "wer", "cer", "per", "eer")
 FEW_SPEAKERS = 30  # an interval over fewer is itself uncertain
 
 
-@dataclass(frozen=True)
-class Module:
-    """A row of the table of modules."""
-
-    name: str
-    depth: int
-    kind: str
-    shape: str
-    parameters: int
-    multiply_adds: int | None
-
-
 def render_page(run: Run, report: dict[str, Any], view: View) -> str:
     """The page of a run."""
     budget = AudioBudget(AUDIO_BYTES)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     return (
-        _make_environment()
+        make_environment()
         .get_template("page.html")
         .render(
             report=report,
@@ -66,7 +54,8 @@ def render_page(run: Run, report: dict[str, Any], view: View) -> str:
     )
 
 
-def _make_environment() -> jinja2.Environment:
+def make_environment() -> jinja2.Environment:
+    """The templates of this room, with its filters; text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,  # ids, words and YAML are other people's text
@@ -141,24 +130,6 @@ def _learning_rates(run: Run) -> list[Line]:
         )
         for name in optimizers
     ]
-
-
-def list_modules(model: dict[str, Any] | None) -> list[Module]:
-    """The tree of modules as rows with their depth; the name is the last part of the path."""
-    rows = []
-    for module in (model or {}).get("modules", []):
-        path = [part for part in module["name"].split(".") if part]
-        rows.append(
-            Module(
-                name=path[-1] if path else "(all)",
-                depth=max(len(path) - 1, 0),
-                kind=module["class"],
-                shape=" × ".join(str(size) for size in module["output_shape"] or []),
-                parameters=module["parameters"],
-                multiply_adds=module["multiply_adds"],
-            )
-        )
-    return rows
 
 
 def list_events(events: list[dict]) -> list[tuple[str, str, str]]:

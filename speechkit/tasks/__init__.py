@@ -2,7 +2,7 @@
 
 from speechkit.tasks.asr import ASR
 from speechkit.tasks.classification import Classification, Classifier, Prediction
-from speechkit.tasks.entry import check_build, main
+from speechkit.tasks.entry import check_build, describe_build, main
 from speechkit.tasks.evaluate import evaluate_run
 from speechkit.tasks.folds import run_folds
 from speechkit.tasks.language_modeling import LanguageModel, LanguageModeling
@@ -32,6 +32,7 @@ __all__ = [
     "WindowPlan",
     "check_build",
     "classify_file",
+    "describe_build",
     "evaluate_run",
     "load",
     "main",

@@ -100,10 +100,10 @@ def run_experiment(
     """Check, build, prepare, train and evaluate; returns the run's folder."""
     trust = "--trust-config" in command.flags
     schema = config.brain_schema(train_file)
-    _refuse_mistakes(command, schema, trust)
+    refuse_mistakes(command, schema, trust)
     if "--download" in command.flags and "download" not in schema.prepare_keys:
         raise UserError("--download: the prepare() of this recipe has nothing to download")
-    document, built, brain = _build(brain_class, train_file, command, schema, trust)
+    document, built, brain = build(brain_class, train_file, command, schema, trust)
     with placed(document):
         if "--debug" in command.flags:
             _shorten(brain)
@@ -120,7 +120,7 @@ def run_experiment(
                     brain.recorder.fingerprint = examine_run(brain, document, beginning)
                 flags = {"download": True} if "--download" in command.flags else {}
                 prepare(train_file, built.values | flags, schema)
-                brain.recorder.data_digest = _open_data(brain)
+                brain.recorder.data_digest = open_data(brain)
                 if anew:  # only now: a run must not be lost for a mistyped data_folder
                     clear_run(brain.output_folder)
                     brain.recorder.fingerprint = examine_run(brain, document, beginning)
@@ -141,13 +141,30 @@ def check_build(
 
     Imports the recipe's train.py. A constructor that raises and layers that do not fit are UserErrors.
     """
+    document, brain, _ = _build_and_try(train_file, hparams, overrides, trust)
+    with placed(document):
+        initialize(brain, anew=True)
+
+
+def describe_build(
+    train_file: Path, hparams: str | Path, overrides: Sequence[str], *, trust: bool = False
+) -> dict[str, Any]:
+    """What `model.json` holds of a run of a YAML that `config.check` has found right.
+
+    Errors are those of `check_build`, but the weights that `init_from` names are not looked for.
+    """
+    return _build_and_try(train_file, hparams, overrides, trust)[2]
+
+
+def _build_and_try(
+    train_file: Path, hparams: str | Path, overrides: Sequence[str], trust: bool
+) -> tuple[config.Document, Brain, dict[str, Any]]:
     schema = config.brain_schema(train_file)
     brain_class = import_brain(train_file, schema)
     command = Command(Path(hparams), frozenset(), tuple(overrides))
-    document, built, brain = _build(brain_class, train_file, command, schema, trust)
+    document, built, brain = build(brain_class, train_file, command, schema, trust)
     with placed(document):
-        dry_run(brain, finder(built))
-        initialize(brain, anew=True)
+        return document, brain, dry_run(brain, finder(built))
 
 
 def _explain_and_exit(error: Exception) -> None:
@@ -161,7 +178,8 @@ def _explain_and_exit(error: Exception) -> None:
         raise SystemExit(1) from None
 
 
-def _refuse_mistakes(command: Command, schema: config.Schema, trust: bool) -> None:
+def refuse_mistakes(command: Command, schema: config.Schema, trust: bool) -> None:
+    """Say the warnings of a command's YAML, and raise its mistakes."""
     problems = config.check(command.hparams, command.overrides, schema=schema, trust=trust)
     for problem in problems:
         if problem.warning and Processes().is_main:
@@ -171,16 +189,17 @@ def _refuse_mistakes(command: Command, schema: config.Schema, trust: bool) -> No
         raise UserErrors(UserError(each.message, place=each.place, key=each.key) for each in mistakes)
 
 
-def _build(
+def build(
     brain_class: type[Brain], train_file: Path, command: Command, schema: config.Schema, trust: bool
 ) -> tuple[config.Document, config.Built, Brain]:
+    """What a command's YAML, found right, describes."""
     document = config.read(command.hparams, command.overrides, schema=schema)
     with placed(document):
         refuse_nulls(document, schema)
         return document, *build_brain(brain_class, train_file, document, trust=trust)
 
 
-def _open_data(brain: Brain) -> str:
+def open_data(brain: Brain) -> str:
     """The digest of the training data. Validation and test are opened too: what is wrong with a manifest must
     not be found after a night of training."""
     digest: str = brain.train_data.digest()

@@ -127,6 +127,21 @@ def test_a_long_chain_of_references_is_a_mistake_not_a_crash(write):
 # ---- includes
 
 
+def test_placeholders_that_are_still_to_be_given(write) -> None:
+    """Of the top level only: one within another key is a mistake of whoever wrote it."""
+    path = write("a: !PLACEHOLDER\nb: 1\nc:\n  d: !PLACEHOLDER\ne: !PLACEHOLDER  # a path\n")
+    assert config.find_placeholders(path) == ["a", "e"]
+    assert config.find_placeholders(path, ["--a", "1"]) == ["e"]
+    assert config.find_placeholders(path, {"e": None}) == ["a"]
+    assert config.find_placeholders(path, ["--c.d", "1", "--a=2"]) == ["e"]
+
+
+@pytest.mark.parametrize("text", ["- 1", "", "a: [", "a: !PLACEHOLDER\n  b: 1"])
+def test_a_file_that_is_no_mapping_has_no_placeholders(text: str, write) -> None:
+    assert config.find_placeholders(write(text)) in ([], ["a"])
+    assert config.find_placeholders(write("a: 1").with_name("missing.yaml")) == []
+
+
 PIECE = "n_mels: !PLACEHOLDER\nwindow: 3\nmodel: !new:torch.nn.Linear [!ref <n_mels>, !ref <window>]\n"
 
 
