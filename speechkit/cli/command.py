@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from speechkit import config
+from speechkit.cli.find_lr import add_find_lr
 from speechkit.cli.separation import add_separate
 from speechkit.cli.show import add_show
 from speechkit.cli.synth import add_corpora
@@ -49,6 +50,7 @@ def _make_parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check, takes_overrides=True)
 
     add_show(commands)
+    add_find_lr(commands)
 
     train = commands.add_parser(
         "train", help="run the train.py that a YAML belongs to", add_help=False, allow_abbrev=False

@@ -18,6 +18,7 @@ from speechkit.report.formats import (
 )
 from speechkit.report.log_csv import write_log_csv
 from speechkit.report.modules import format_model
+from speechkit.report.rate_range import format_rate_range, write_rate_range
 from speechkit.report.run import Run, read_run
 from speechkit.report.schemas import SCHEMA
 from speechkit.report.subtitles import TimedWord, Transcript, format_transcript
@@ -31,6 +32,7 @@ __all__ = [
     "compare_errors",
     "find_evaluation",
     "format_model",
+    "format_rate_range",
     "pack_alignment",
     "write_alignments",
     "read_events",
@@ -48,6 +50,7 @@ __all__ = [
     "write_folds",
     "write_json",
     "write_log_csv",
+    "write_rate_range",
     "write_records",
     "write_report",
     "Span",

@@ -242,6 +242,26 @@ FORMATS["folds"] = {
     "device": str,
 }
 
+FORMATS["find_lr"] = {
+    "schema": SCHEMA,
+    "task": str,
+    "dataset": (str, None),
+    "n_steps": COUNT,  # asked for
+    "rates": [AMOUNT],  # of the first optimizer, at each step taken
+    "losses": [(NUMBER, None)],  # before the step; null: not finite
+    "smoothed": [NUMBER],
+    "ceiling": (NUMBER, None),  # losses above it count as that much
+    "stopped": ("diverged", "not finite", "interrupted", None),
+    "suggestion": (AMOUNT, None),  # where the smoothed loss falls fastest
+    "tenth_of_lowest": (AMOUNT, None),  # a tenth of the rate where it is lowest
+    "notes": [str],
+    # By name: the rate of the YAML, and that one times the factor of the suggestion.
+    "optimizers": MapOf({"given": AMOUNT, "suggestion": (AMOUNT, None)}),
+    "hparams": str,
+    **{key: FORMATS["run"][key] for key in ("seed", "hparams_sha256", "commit", "versions", "device")},
+    "overrides": dict,
+}
+
 # Decibels of a mixture, means over its sources, and of one source; null: not defined, as for silence.
 _DECIBELS = {
     **dict.fromkeys(("si_snr", "si_snri"), (NUMBER, None)),

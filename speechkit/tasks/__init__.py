@@ -4,6 +4,7 @@ from speechkit.tasks.asr import ASR
 from speechkit.tasks.classification import Classification, Classifier, Prediction
 from speechkit.tasks.entry import check_build, describe_build, main
 from speechkit.tasks.evaluate import evaluate_run
+from speechkit.tasks.find_lr import find_learning_rate
 from speechkit.tasks.folds import run_folds
 from speechkit.tasks.language_modeling import LanguageModel, LanguageModeling
 from speechkit.tasks.load import classify_file, load
@@ -34,6 +35,7 @@ __all__ = [
     "classify_file",
     "describe_build",
     "evaluate_run",
+    "find_learning_rate",
     "load",
     "main",
     "read_tuned",

@@ -6,6 +6,8 @@ from speechkit.training.execution import choose_device
 from speechkit.training.interruption import Interrupted
 from speechkit.training.log import RunLog, append_event
 from speechkit.training.objective import Loss, Stage
+from speechkit.training.range_test import RateCurve, RateRange, range_test
+from speechkit.training.rate_suggestion import Suggestion, suggest_rate
 from speechkit.training.schedules import Constant, NewBob, OneCycle, Plateau, WarmupDecay
 
 __all__ = [
@@ -18,10 +20,15 @@ __all__ = [
     "NewBob",
     "OneCycle",
     "Plateau",
+    "RateCurve",
+    "RateRange",
     "RunLog",
     "Stage",
+    "Suggestion",
     "WarmupDecay",
     "append_event",
     "choose_device",
     "load_weights",
+    "range_test",
+    "suggest_rate",
 ]

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,10 +176,10 @@ class Brain:
 
     # The loop.
 
-    def move_to(self, output_folder: Path) -> None:
-        """Keep the run in another folder, before training begins."""
+    def move_to(self, output_folder: Path, make_recorder: Callable[..., Recorder] = Recorder) -> None:
+        """Keep the run in another folder, or with another Recorder, before training begins."""
         self.output_folder = output_folder
-        self.recorder = Recorder(output_folder, self.modules, self._stepper, self.processes)
+        self.recorder = make_recorder(output_folder, self.modules, self._stepper, self.processes)
 
     def fit(self) -> None:
         """Train from where the run folder stands to the end of training; leaves the best weights loaded."""
@@ -247,6 +247,13 @@ class Brain:
     # One epoch.
 
     def _run_epoch(self) -> None:
+        train_metrics = self.train_epoch()
+        started = time.monotonic()
+        valid_metrics, _ = self.evaluate(self.valid_data, Stage.VALID)
+        self._end_epoch(train_metrics, valid_metrics, time.monotonic() - started)
+
+    def train_epoch(self) -> dict[str, float]:
+        """All that is left of the epoch's training, after `begin`; its mean losses."""
         progress = self.progress
         started = time.monotonic() - progress.train_seconds
         self.modules.train()
@@ -256,9 +263,7 @@ class Brain:
         self._stepper.end_epoch(progress.epoch)
         train_metrics = progress.average_epoch(self.n_steps)
         self.on_stage_end(Stage.TRAIN, train_metrics, progress.epoch)
-        started = time.monotonic()
-        valid_metrics, _ = self.evaluate(self.valid_data, Stage.VALID)
-        self._end_epoch(train_metrics, valid_metrics, time.monotonic() - started)
+        return train_metrics
 
     def _train_epoch(self, started: float) -> None:
         progress = self.progress
@@ -303,8 +308,8 @@ class Brain:
             return self.compute_objectives(self.compute_forward(batch, Stage.TRAIN), batch, Stage.TRAIN)
 
     def _take_step(self, n_cuts: int, started: float) -> float:
-        progress = self.progress
-        signals = [self._interruption.noted, self._is_save_due_by_clock(), bool(self._news)]
+        progress, recorder = self.progress, self.recorder
+        signals = [self._interruption.noted, recorder.is_save_due(self.checkpoint_minutes), bool(self._news)]
         fraction = progress.epoch - 1 + min(1.0, progress.n_cuts / n_cuts)
         result = self._stepper.take(progress.step, fraction, signals)
         interrupted, due, is_news = result.signals
@@ -315,7 +320,7 @@ class Brain:
         by_steps = self.checkpoint_steps is not None and progress.step % self.checkpoint_steps == 0
         if (by_steps and result.n_batches) or due or interrupted:
             progress.train_seconds = time.monotonic() - started
-            self.recorder.save_recovery(progress)
+            recorder.save_recovery(progress)
         self._stop_if(interrupted)
         return next(iter(averages(result.totals, result.counts).values()), math.nan)
 
@@ -369,10 +374,6 @@ class Brain:
 
     def _length(self) -> Length:
         return Length(self.n_epochs, self.n_steps, self.patience)
-
-    def _is_save_due_by_clock(self) -> bool:
-        minutes, seconds = self.checkpoint_minutes, time.monotonic() - self.recorder.seconds_of_last_save
-        return minutes is not None and self.processes.is_main and seconds > 60 * minutes
 
     def _is_interrupted(self) -> bool:
         """Whether a signal has come to any process; asked by all together."""

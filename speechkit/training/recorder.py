@@ -127,6 +127,11 @@ class Recorder:
         seconds = progress.train_seconds + valid_seconds
         self.say(f"epoch {progress.epoch:>3} | {figures} | {seconds:.1f} s{' | best' if best else ''}")
 
+    def is_save_due(self, minutes: float | None) -> bool:
+        """Whether the main process has saved nothing for so long."""
+        seconds = time.monotonic() - self.seconds_of_last_save
+        return minutes is not None and self._processes.is_main and seconds > 60 * minutes
+
     def save_epoch(self, progress: Progress, done: int) -> None:
         """After epoch `done`. Kept are it, the one before (should it be damaged) and the best."""
         self._save(epoch_name(done), "epoch", progress, _kept_epochs(progress))
