@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from speechkit.report.charts import LEFT, RIGHT, WIDTH, Chart, Line, draw_lines, format_tick
 from speechkit.report.formats import encode, replace_nonfinite, write_atomic, write_json
 
@@ -57,7 +55,10 @@ def format_rate_range(result: dict[str, Any]) -> str:
 
 def render_rate_range(result: dict[str, Any]) -> str:
     """The page of a test; `result` as `find_lr.json` holds it."""
-    from speechkit.report.page import TEMPLATES, make_environment  # jinja2, which a summary does not need
+    # jinja2, which a summary does not need
+    from markupsafe import Markup
+
+    from speechkit.report.page import TEMPLATES, make_environment
 
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     page = make_environment().get_template("find_lr.html")
