@@ -7,6 +7,9 @@ and how many seconds of the processor it takes for a minute of audio, on one thr
 beside the whole: how many dB the difference is below the whole, sources in the best order; the median and the
 least.
 
+`published`: no RUN: the networks of `configs/separators` as published, untrained, over one window of 16 s at
+8 kHz, each in a process of its own.
+
 RUN is a run of separation; what it separates are the mixtures of its test set, one after another.
 """
 
@@ -26,10 +29,13 @@ import soundfile
 import torch
 
 import speechkit
+from speechkit import config
 from speechkit.data import read_cuts
 from speechkit.ops.stitching import fit_to_mixture
 from speechkit.tasks import WindowPlan
 
+PIECES = Path(__file__).resolve().parents[2] / "configs" / "separators"
+PUBLISHED = ("conv_tasnet", "dprnn", "dptnet", "sepformer")
 WINDOWS_SECONDS = (4, 6, 8)
 WHOLE_SECONDS = 10
 Row = dict[str, str]
@@ -75,10 +81,36 @@ def separate_once(run: Path, path: Path) -> str:
     model = speechkit.load(run)
     begin = time.process_time()
     model.separate_file(path, path.parent / "out")
-    seconds = time.process_time() - begin
+    return f"{time.process_time() - begin} {find_peak()}"
+
+
+def find_peak() -> float:
+    """The largest memory of this process so far, in megabytes."""
     peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     assert peak is not None
-    return f"{seconds} {int(peak[1]) / 1024}"
+    return int(peak[1]) / 1024
+
+
+def measure_published() -> Iterator[Row]:
+    for piece in PUBLISHED:
+        command = [sys.executable, __file__, "published", "--piece", piece]
+        yield json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def hear_once(piece: str) -> Row:
+    """One window of noise, in this process."""
+    torch.set_num_threads(1)
+    document = config.read(PIECES / f"{piece}.yaml", ["--n_sources", "2"])
+    net = config.build(document, only=["separator"]).values["separator"].eval()
+    begin = time.process_time()
+    with torch.inference_mode():
+        net(torch.randn(1, 16 * 8000) / 10, torch.tensor([16 * 8000]))
+    return {
+        "network": piece,
+        "parameters": f"{sum(weight.numel() for weight in net.parameters()):,}",
+        "memory of the process, MB": f"{find_peak():.0f}",
+        "seconds for a window": f"{time.process_time() - begin:.1f}",
+    }
 
 
 def measure_windows(run: Path) -> Iterator[Row]:
@@ -110,21 +142,21 @@ def compare(model, samples: np.ndarray, rate: int, plan: WindowPlan) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("part", choices=("memory", "windows"))
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("part", choices=("memory", "windows", "published"))
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN")
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 10, 30])
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--piece", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.piece:
+        print(json.dumps(hear_once(options.piece)))
+        return
     if options.file:
         print(separate_once(options.runs[0], options.file))
         return
-    rows = [
-        row
-        for run in options.runs
-        for row in (
-            measure_memory(run, options.minutes) if options.part == "memory" else measure_windows(run)
-        )
-    ]
+    rows = list(measure_published()) if options.part == "published" else []
+    for run in options.runs:
+        rows += measure_memory(run, options.minutes) if options.part == "memory" else measure_windows(run)
     print(json.dumps({"rows": rows}, indent=1))
 
 
