@@ -1,4 +1,4 @@
-"""Intervals for figures measured on a sample of utterances, and the counting under them (numpy only).
+"""Intervals for figures measured on a sample of utterances (numpy only).
 
 >>> interval = bootstrap_ratio([1, 1, 0, 1, 1, 1, 1, 0], [1] * 8)
 >>> interval.value, interval.n
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+
+from speechkit.stats.student import student_t_quantile
 
 Numbers = Sequence[float] | np.ndarray
 _NORMAL = NormalDist()
@@ -52,7 +54,7 @@ def bootstrap_ratio(
     The ends are those of the bias-corrected and accelerated interval (BCa: Efron, "Better bootstrap
     confidence intervals", 1987), widened for small samples by Student's t as Hesterberg does ("What teachers
     should know about the bootstrap", 2015). With hundreds of units it holds the true value about as
-    often as it says (`tests/test_stats.py` simulates it), where plain percentiles hold it too rarely; with
+    often as it says (`tests/stats/test_intervals.py` simulates it), where plain percentiles hold it too rarely; with
     fewer than some 30 groups it is rough.
 
     Where all units have the same ratio (everything correct), resampling says nothing: every draw is the same.
@@ -69,10 +71,10 @@ def bootstrap_ratio(
     Raises:
         ValueError: lengths that differ, numbers that are not finite, a negative denominator.
     """
-    units = _check_units(numerators, denominators, groups)
+    units = check_units(numerators, denominators, groups)
     bounded = bool(np.all((units[0] >= 0) & (units[0] <= units[1])))
     if groups is not None:
-        units = _sum_groups(*units, groups)
+        units = sum_groups(*units, groups)
     return _interval(units, bounded=bounded, n_resamples=n_resamples, confidence=confidence, seed=seed)
 
 
@@ -89,33 +91,16 @@ def bootstrap_mean(
     >>> bootstrap_mean([3.0])
     Interval(value=3.0, low=nan, high=nan, n=1)
     """
-    units = _check_units(values, np.ones(len(values)), groups)
+    units = check_units(values, np.ones(len(values)), groups)
     if groups is not None:
-        units = _sum_groups(*units, groups)
+        units = sum_groups(*units, groups)
     return _interval(units, bounded=False, n_resamples=n_resamples, confidence=confidence, seed=seed)
 
 
-def count_pairs(rows: Sequence[str], columns: Sequence[str], labels: Sequence[str]) -> np.ndarray:
-    """How often each pair of labels occurs: (len(labels), len(labels)) int64.
-
-    Raises:
-        ValueError: sequences of different length, or a label that is not among `labels`.
-
-    >>> count_pairs(["a", "a", "b"], ["a", "b", "b"], ["a", "b"]).tolist()
-    [[1, 1], [0, 1]]
-    """
-    index = {label: position for position, label in enumerate(labels)}
-    unknown = sorted((set(rows) | set(columns)) - set(index))
-    if unknown:
-        raise ValueError(f"{unknown[0]!r} is not among the {len(index)} labels")
-    size = len(labels)
-    cells = [index[row] * size + index[column] for row, column in zip(rows, columns, strict=True)]
-    return np.bincount(np.array(cells, dtype=np.int64), minlength=size * size).reshape(size, size)
-
-
-def _check_units(
+def check_units(
     numerators: Numbers, denominators: Numbers, groups: Sequence[Hashable] | None
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Numerators and denominators (U,) in float64; raises ValueError where `bootstrap_ratio` says so."""
     numerators = np.asarray(numerators, dtype=np.float64)
     denominators = np.asarray(denominators, dtype=np.float64)
     if numerators.ndim != 1 or numerators.shape != denominators.shape:
@@ -131,9 +116,10 @@ def _check_units(
     return numerators, denominators
 
 
-def _sum_groups(
+def sum_groups(
     numerators: np.ndarray, denominators: np.ndarray, groups: Sequence[Hashable]
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over the utterances of each group, in the order in which groups first appear."""
     numbers: dict[Hashable, int] = {}
     group = np.array([numbers.setdefault(label, len(numbers)) for label in groups], dtype=np.int64)
     n_groups = len(numbers)
@@ -162,17 +148,33 @@ def _interval(
 
 def _same_everywhere(value: float, n_units: int, confidence: float) -> tuple[float, float]:
     """Ends for n units of one and the same ratio, when any unit's lies within [0, 1]."""
-    unseen = 1 - ((1 - confidence) / 2) ** (1 / n_units)  # share of other units that n draws may well miss
+    unseen = share_unseen(n_units, confidence)
     return value * (1 - unseen), value * (1 - unseen) + unseen
+
+
+def share_unseen(n_units: int, confidence: float) -> float:
+    """The share of units of another kind that n draws may well miss.
+
+    >>> round(share_unseen(50, 0.95), 3)
+    0.071
+    """
+    return 1 - ((1 - confidence) / 2) ** (1 / n_units)
 
 
 def _resample(
     numerators: np.ndarray, denominators: np.ndarray, n_resamples: int, seed: int
 ) -> Iterator[np.ndarray]:
     """Ratios of resampled units, in pieces that fit in memory."""
+    for sums in resample_sums(np.stack([numerators, denominators]), n_resamples, seed):
+        usable = sums[1] > 0  # a draw of empty references alone has no ratio
+        yield sums[0, usable] / sums[1, usable]
+
+
+def resample_sums(units: np.ndarray, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Sums over as many units (K, U), drawn with replacement: (K, N) each, in pieces that fit in memory."""
     generator = np.random.default_rng(seed)
-    n_units = len(numerators)
-    pairs, counts = np.unique(np.stack([numerators, denominators]), axis=1, return_counts=True)
+    n_units = units.shape[1]
+    kinds, counts = np.unique(units, axis=1, return_counts=True)
     # Drawing n units is drawing how often each kind of unit comes: for 100,000 utterances that are right or
     # wrong two numbers a resample, not 100,000. Where units are of many kinds, drawing units is faster.
     few_kinds = 4 * len(counts) < n_units
@@ -180,13 +182,10 @@ def _resample(
     for start in range(0, n_resamples, n_at_once):
         size = min(n_at_once, n_resamples - start)
         if few_kinds:
-            drawn = generator.multinomial(n_units, counts / n_units, size=size)
-            sums = pairs @ drawn.T
+            yield kinds @ generator.multinomial(n_units, counts / n_units, size=size).T
         else:
             chosen = generator.integers(0, n_units, size=(size, n_units), dtype=np.int32)
-            sums = np.stack([numerators[chosen].sum(axis=1), denominators[chosen].sum(axis=1)])
-        usable = sums[1] > 0  # a draw of empty references alone has no ratio
-        yield sums[0, usable] / sums[1, usable]
+            yield np.stack([row[chosen].sum(axis=1) for row in units])
 
 
 def _bca_levels(ratios: np.ndarray, value: float, influence: np.ndarray, confidence: float) -> list[float]:
@@ -206,25 +205,3 @@ def _bca_levels(ratios: np.ndarray, value: float, influence: np.ndarray, confide
         scale = max(1 - acceleration * shifted, 1e-9)  # past the pole of the correction: the extreme level
         levels.append(_NORMAL.cdf(bias + shifted / scale))
     return levels
-
-
-def student_t_quantile(probability: float, degrees_of_freedom: int) -> float:
-    """Quantile of Student's t; for 3 and more degrees of freedom a series (Abramowitz and Stegun, 26.7.5).
-
-    >>> round(student_t_quantile(0.975, 10), 3)
-    2.228
-    """
-    if degrees_of_freedom < 1:
-        raise ValueError(f"{degrees_of_freedom} degrees of freedom; at least 1 is needed")
-    if degrees_of_freedom == 1:
-        return math.tan(math.pi * (probability - 0.5))
-    if degrees_of_freedom == 2:
-        return (2 * probability - 1) / math.sqrt(2 * probability * (1 - probability))
-    z, nu = _NORMAL.inv_cdf(probability), degrees_of_freedom
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / nu**power for power, term in enumerate(terms, start=1))
