@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from speechkit import config
+from speechkit.cli.compare import add_compare
 from speechkit.cli.find_lr import add_find_lr
 from speechkit.cli.separation import add_separate
 from speechkit.cli.show import add_show
@@ -142,6 +143,8 @@ def _make_parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write the report of runs again, from their folders alone")
     report.add_argument("run_folders", nargs="+", metavar="RUN")
     report.set_defaults(run=_report)
+
+    add_compare(commands)
 
     shard = commands.add_parser("shard", help="write a manifest and its audio as shards, for large data")
     shard.add_argument("manifest", metavar="MANIFEST", help="cuts, .jsonl or .jsonl.gz")

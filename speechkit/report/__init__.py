@@ -2,6 +2,9 @@
 
 from speechkit.report.alignments import pack_alignment, write_alignments
 from speechkit.report.clips import write_clip, write_clips
+from speechkit.report.compare import compare_runs
+from speechkit.report.compare_page import render_comparison
+from speechkit.report.compare_text import format_comparison
 from speechkit.report.comparison import compare_errors, find_evaluation
 from speechkit.report.folds import write_folds
 from speechkit.report.formats import (
@@ -22,6 +25,7 @@ from speechkit.report.rate_range import format_rate_range, write_rate_range
 from speechkit.report.run import Run, read_run
 from speechkit.report.schemas import SCHEMA
 from speechkit.report.subtitles import TimedWord, Transcript, format_transcript
+from speechkit.report.tables import fill_document
 from speechkit.report.timed_text import Span, format_ctm, format_textgrid, join_words
 from speechkit.report.write import choose_worst, summarize, write_report
 
@@ -30,6 +34,10 @@ __all__ = [
     "Run",
     "choose_worst",
     "compare_errors",
+    "compare_runs",
+    "fill_document",
+    "format_comparison",
+    "render_comparison",
     "find_evaluation",
     "format_model",
     "format_rate_range",

@@ -7,12 +7,22 @@ import numpy as np
 from speechkit.report.clips import AudioBudget
 from speechkit.report.flows import draw_flow, list_pairs
 from speechkit.report.run import Run
-from speechkit.report.view import Measure, Section, View, mean_of_scores, ratio_of_counts
+from speechkit.report.view import (
+    Measure,
+    Section,
+    View,
+    mean_of_scores,
+    parts_of_counts,
+    parts_of_score,
+    ratio_of_counts,
+)
 from speechkit.stats import bootstrap_ratio, count_pairs
 
 MEASURES = {
-    "accuracy": Measure("%", ratio_of_counts("correct", "total"), scale=100.0),
-    "loss": Measure("nats", mean_of_scores("loss")),
+    "accuracy": Measure(
+        "%", ratio_of_counts("correct", "total"), scale=100.0, parts=parts_of_counts(["correct"], "total")
+    ),
+    "loss": Measure("nats", mean_of_scores("loss"), parts=parts_of_score("loss")),
 }
 N_LABELS_SHOWN = 30  # of a confusion matrix: more cannot be read on a page
 N_ROWS = 200  # of the table of words: speakers or sounds may be thousands

@@ -1,15 +1,17 @@
 """Evaluations of one run side by side: whether one is there already, and by how much its errors differ."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from speechkit.errors import UserError
 from speechkit.report.formats import read_json
-from speechkit.report.result import describe_metric
-from speechkit.report.view import Measure, Records
-from speechkit.report.wer_text import count_errors, find_unit
-from speechkit.stats import Interval, bootstrap_ratio
+from speechkit.report.paired import compare_records
+from speechkit.report.recognition import MEASURES
+from speechkit.report.view import Records
+from speechkit.report.wer_text import find_unit
+
+RATES = {"words": "wer", "phones": "per"}
 
 
 def find_evaluation(
@@ -35,7 +37,7 @@ def find_evaluation(
 
 
 def compare_errors(records: Records, baseline: Records) -> dict[str, Any]:
-    """The error rate of recognised texts less that of others of the same utterances, as a metric, in points.
+    """The error rate of recognised texts less that of others of the same utterances, in points.
 
     Words count, or phones. The difference is paired: utterances (or speakers) are drawn with both their
     texts. Utterances that only one side has, and those that were skipped, are left out.
@@ -47,21 +49,6 @@ def compare_errors(records: Records, baseline: Records) -> dict[str, Any]:
     >>> found["value"], found["n"]
     (-15.0, 2)
     """
-    others = {record["id"]: record for record in baseline if record["skipped"] is None}
-    both = [record for record in records if record["skipped"] is None and record["id"] in others]
-    return describe_metric(Measure("points", _less_than(others, find_unit(both)), scale=100.0), both)
-
-
-def _less_than(
-    baseline: Mapping[str, dict[str, Any]], unit: str
-) -> Callable[[Records, Sequence[str] | None], Interval]:
-    """The measure of compare_errors; baseline: records by id."""
-
-    def interval(records: Records, groups: Sequence[str] | None) -> Interval:
-        differences = [count_errors(each) - count_errors(baseline[each["id"]]) for each in records]
-        units = [each["counts"][unit] for each in records]
-        found = bootstrap_ratio(differences, units, groups=groups)
-        # Where nothing differs, what was not seen can differ in either direction.
-        return found if any(differences) else Interval(found.value, -found.high, found.high, found.n)
-
-    return interval
+    counted = (record for record in records if record["skipped"] is None)
+    found = compare_records(MEASURES[RATES[find_unit(counted)]], [records], [baseline])
+    return found or {"value": None, "ci95": None, "p_value": None, "n": 0, "unit": "points"}

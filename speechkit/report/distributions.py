@@ -64,7 +64,7 @@ def draw_histogram(
         return None
     edges = np.array(choose_ticks(float(values.min()), float(values.max()), choose_n_bins(values)))
     counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]  # ticks are rounded
-    area, x_of, y_of = _lay_out(title, x_name, y_name, (edges[0], edges[-1]), (0.0, float(counts.max())))
+    area, x_of, y_of = lay_out(title, x_name, y_name, (edges[0], edges[-1]), (0.0, float(counts.max())))
     bars = []
     for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True):
         left, right, top = x_of(low), x_of(high), y_of(float(count))
@@ -94,7 +94,7 @@ def draw_cloud(
     if not len(x):
         return None
     ranges = (float(x.min()), float(x.max())), (float(y.min()), float(y.max()))
-    area, x_of, y_of = _lay_out(title, x_name, y_name, *ranges)
+    area, x_of, y_of = lay_out(title, x_name, y_name, *ranges)
     names = (lambda i: tell(i)) if len(x) <= FEW_DOTS else (lambda i: "")
     return Cloud(
         area=area,
@@ -136,7 +136,7 @@ def trend(x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
     return [(float(np.median(x[part])), float(np.median(y[part]))) for part in parts]
 
 
-def _lay_out(
+def lay_out(
     title: str, x_name: str, y_name: str, x_range: tuple[float, float], y_range: tuple[float, float]
 ) -> tuple[Area, Scale, Scale]:
     """The area that spans both ranges, and the scales from data to the view box."""

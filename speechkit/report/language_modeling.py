@@ -42,10 +42,26 @@ def perplexity_per(unit: str) -> Callable[[Records, Sequence[str] | None], Inter
     return interval
 
 
+def parts_of_surprise(unit: str) -> Callable[[dict[str, Any]], tuple[float, float] | None]:
+    """A text's -log p, in nats, and its number of units; None where it has no such number."""
+
+    def parts(record: dict[str, Any]) -> tuple[float, float] | None:
+        number = record["scores"]["log_probability"]
+        return None if number is None else (-number, record["counts"][unit])
+
+    return parts
+
+
 MEASURES = {
-    "perplexity": Measure("per word", perplexity_per("words")),
-    "token_perplexity": Measure("per token", perplexity_per("tokens")),
-    "bits_per_character": Measure("bits", surprise_per("characters"), scale=1 / math.log(2)),
+    "perplexity": Measure(
+        "per word", perplexity_per("words"), 1.0, parts_of_surprise("words"), "nats a word"
+    ),
+    "token_perplexity": Measure(
+        "per token", perplexity_per("tokens"), 1.0, parts_of_surprise("tokens"), "nats a token"
+    ),
+    "bits_per_character": Measure(
+        "bits", surprise_per("characters"), 1 / math.log(2), parts_of_surprise("characters")
+    ),
 }
 
 

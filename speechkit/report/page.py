@@ -13,6 +13,7 @@ from speechkit.report.filters import describe_filters
 from speechkit.report.modules import list_modules
 from speechkit.report.run import Run
 from speechkit.report.text import (
+    FEW_SPEAKERS,
     FIGURES,
     format_commit,
     format_ends,
@@ -29,7 +30,6 @@ from speechkit.report.view import View
 TEMPLATES = Path(__file__).parent / "templates"
 AUDIO_BYTES = 8_000_000  # of embedded clips in one page; the others are named by their file
 ACRONYMS = ("asr", "wer", "cer", "per", "eer")
-FEW_SPEAKERS = 30  # an interval over fewer is itself uncertain
 
 
 def render_page(run: Run, report: dict[str, Any], view: View) -> str:

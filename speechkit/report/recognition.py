@@ -10,7 +10,15 @@ from speechkit.report.clips import AudioBudget, file_name
 from speechkit.report.flows import draw_flow, list_pairs
 from speechkit.report.run import Run
 from speechkit.report.timed_text import Span, format_ctm
-from speechkit.report.view import Measure, Records, Section, View, mean_of_scores
+from speechkit.report.view import (
+    Measure,
+    Records,
+    Section,
+    View,
+    mean_of_scores,
+    parts_of_counts,
+    parts_of_score,
+)
 from speechkit.report.wer_text import EDITS, UNITS, count_errors, find_unit, format_wer
 from speechkit.stats import Interval, bootstrap_ratio
 
@@ -35,10 +43,15 @@ def rate_of(errors: Sequence[str], total: str) -> Callable[[Records, Sequence[st
 
 
 MEASURES = {
-    "wer": Measure("%", rate_of(EDITS, "words"), scale=100.0),
-    "per": Measure("%", rate_of(EDITS, "phones"), scale=100.0),
-    "cer": Measure("%", rate_of(["character_errors"], "characters"), scale=100.0),
-    "loss": Measure("nats", mean_of_scores("loss")),
+    "wer": Measure("%", rate_of(EDITS, "words"), 100.0, parts_of_counts(EDITS, "words")),
+    "per": Measure("%", rate_of(EDITS, "phones"), 100.0, parts_of_counts(EDITS, "phones")),
+    "cer": Measure(
+        "%",
+        rate_of(["character_errors"], "characters"),
+        100.0,
+        parts_of_counts(["character_errors"], "characters"),
+    ),
+    "loss": Measure("nats", mean_of_scores("loss"), parts=parts_of_score("loss")),
 }
 
 

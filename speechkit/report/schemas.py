@@ -215,6 +215,65 @@ FORMATS["tuning"] = {
     "trials": [{"weights": MapOf(NUMBER), "errors": COUNT, "character_errors": COUNT}],
 }
 
+_DIFFERENCE = {
+    "value": (NUMBER, None),
+    "ci95": ([NUMBER], None),
+    "p_value": (NUMBER, None),
+    "n": COUNT,
+    "unit": str,
+    "ci95_speakers?": ([NUMBER], None),
+    "p_value_speakers?": (NUMBER, None),
+    "n_speakers?": COUNT,
+}
+_SEEDS = {"value": (NUMBER, None), "ci95": ([NUMBER], None), "p_value": (NUMBER, None), "n": [COUNT]}
+FORMATS["comparison"] = {
+    "schema": SCHEMA,
+    "task": str,
+    "metric": (str, None),  # what is tested; null: no run has a figure
+    "subset": (str, None),
+    "baseline": str,
+    "runs": [  # best first
+        {
+            "name": str,
+            "settings": (MapOf((str, None)), None),  # of `keys`; null: no YAML is known
+            **{key: FORMATS["report"][key] for key in ("dataset", "subset", "metrics", "parameters")},
+            **{key: FORMATS["report"][key] for key in ("multiply_adds", "seconds", "n_epochs", "best_epoch")},
+            **{key: FORMATS["report"][key] for key in ("seed", "commit", "device")},
+            "n": COUNT,
+        }
+    ],
+    "groups": [  # runs that differ in nothing but the seed, or one alone; best first
+        {
+            "name": str,
+            "runs": [str],
+            "metrics": MapOf(
+                {
+                    "mean": NUMBER,
+                    "deviation": (NUMBER, None),
+                    "ci95": ([NUMBER], None),
+                    "n": COUNT,
+                    "unit": str,
+                }
+            ),
+            "parameters": COUNT,
+            "seconds": AMOUNT,
+        }
+    ],
+    "keys": [str],  # of the YAMLs, in which runs differ
+    "differences": [
+        {
+            "name": str,
+            "baseline": str,
+            "difference": (_DIFFERENCE, None),
+            "seeds": (_SEEDS, None),
+            "matched_pairs": ({"n": COUNT, "p_value": (NUMBER, None)}, None),
+            "verdict": ("better", "worse", "not shown", "not compared"),
+            "note": (str, None),  # why not compared
+        }
+    ],
+    "front": MapOf([str]),  # names of groups that none beats in both, by "parameters" and by "seconds"
+}
+
 FORMATS["folds"] = {
     "schema": SCHEMA,
     "task": str,

@@ -13,20 +13,17 @@ from speechkit.report.separation_csv import format_separation
 from speechkit.report.separation_examples import N_DRAWN, list_examples
 from speechkit.report.spectrograms import RANGE_DB, draw_colours
 from speechkit.report.text import FIGURES, format_number
-from speechkit.report.view import Measure, Records, Section, View, mean_of_scores
+from speechkit.report.view import Measure, Records, Section, View, mean_of_scores, parts_of_score
 from speechkit.stats import Interval
 
 N_GROUPS = 20  # rows of the table
 N_KINDS = 2  # of points that a cloud tells apart; others are one more
 FEW_MIXTURES = 5  # of a group: fewer tell nothing of the spread
 
+UNITS = dict.fromkeys(("si_snri", "si_snr", "sdri", "sdr"), "dB") | {"pesq": "MOS", "stoi": "%"}
 MEASURES = {
-    "si_snri": Measure("dB", mean_of_scores("si_snri")),
-    "si_snr": Measure("dB", mean_of_scores("si_snr")),
-    "sdri": Measure("dB", mean_of_scores("sdri")),
-    "sdr": Measure("dB", mean_of_scores("sdr")),
-    "pesq": Measure("MOS", mean_of_scores("pesq")),
-    "stoi": Measure("%", mean_of_scores("stoi"), scale=100.0),
+    name: Measure(unit, mean_of_scores(name), 100.0 if unit == "%" else 1.0, parts_of_score(name))
+    for name, unit in UNITS.items()
 }
 
 

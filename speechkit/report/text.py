@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 WIDTH = 80
-DIGITS = {"%": 1, "dB": 2, "MOS": 2}  # after the point, by unit; others 3
+DIGITS = {"%": 1, "points": 1, "dB": 2, "MOS": 2}  # after the point, by unit; others 3
 # Figures as they are written in papers; others go by their names in `report.json`.
 FIGURES = {
     "si_snri": "SI-SNRi",
@@ -15,6 +15,8 @@ FIGURES = {
     "pesq": "PESQ",
     "stoi": "STOI",
 }
+LOW_IS_GOOD = {"loss", "wer", "cer", "per", "eer", "perplexity", "token_perplexity", "bits_per_character"}
+FEW_SPEAKERS = 30  # an interval over fewer is itself uncertain
 
 
 def format_metric(metric: dict[str, Any]) -> str:

@@ -18,11 +18,17 @@ class Measure:
 
     `interval(records, groups)` gives the figure with its interval, over utterances where groups is None, else
     over groups (one label for each record); `scale` brings it to `unit` (100 for percent).
+
+    Two runs are compared by `parts(record)`: a numerator and a denominator, whose sums have the figure as
+    their ratio; None where a record has no such figure. Of a figure that is made from that ratio, as a
+    perplexity is, `difference` is the unit of the ratio.
     """
 
     unit: str
     interval: Callable[[Records, Sequence[str] | None], Interval]
     scale: float = 1.0
+    parts: Callable[[dict[str, Any]], tuple[float, float] | None] | None = None
+    difference: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,30 @@ def mean_of_scores(name: str) -> Callable[[Records, Sequence[str] | None], Inter
         return _find_interval(values, None if groups is None else tuple(groups[i] for i in chosen))
 
     return interval
+
+
+def parts_of_counts(
+    numerators: Sequence[str], denominator: str
+) -> Callable[[dict[str, Any]], tuple[float, float] | None]:
+    """A record's sum of counts and what it is divided by; None where it does not count that."""
+
+    def parts(record: dict[str, Any]) -> tuple[float, float] | None:
+        counts = record["counts"]
+        return (
+            (sum(counts[name] for name in numerators), counts[denominator]) if denominator in counts else None
+        )
+
+    return parts
+
+
+def parts_of_score(name: str) -> Callable[[dict[str, Any]], tuple[float, float] | None]:
+    """A record's score, which counts once; None where it has none."""
+
+    def parts(record: dict[str, Any]) -> tuple[float, float] | None:
+        score = record["scores"].get(name)
+        return None if score is None else (score, 1)
+
+    return parts
 
 
 @lru_cache(

@@ -54,7 +54,7 @@ def bootstrap_ratio(
     The ends are those of the bias-corrected and accelerated interval (BCa: Efron, "Better bootstrap
     confidence intervals", 1987), widened for small samples by Student's t as Hesterberg does ("What teachers
     should know about the bootstrap", 2015). With hundreds of units it holds the true value about as
-    often as it says (`tests/stats/test_intervals.py` simulates it), where plain percentiles hold it too rarely; with
+    often as it says (`tests/stats/test_intervals.py`), where plain percentiles hold it too rarely; with
     fewer than some 30 groups it is rough.
 
     Where all units have the same ratio (everything correct), resampling says nothing: every draw is the same.

@@ -6,11 +6,8 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-import scipy.stats
-from hypothesis import given
-from hypothesis import strategies as st
 
-from speechkit.stats import Comparison, compare_means, compare_ratios, matched_pairs
+from speechkit.stats import Comparison, compare_ratios
 
 N_TRIALS = 2000
 MARGIN = 0.015  # three standard errors of 2,000 trials at 5%

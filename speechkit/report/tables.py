@@ -1,48 +1,80 @@
-"""Write the tables of READMEs and docs from results: `python tools/write_tables.py [--check]`.
+"""Tables of READMEs and docs, made from results: `speechkit compare --markdown FILE...`.
 
 A table stands between `<!-- table: PATTERN -->` and `<!-- end of table -->`; PATTERN names JSON files beside
-the document: `report.json` files of published runs, or what a benchmark printed. `--check` changes nothing
-and ends with code 1 if a document is not what its results say.
+the document: `report.json` files of published runs, `folds.json` files, or what a benchmark printed.
 """
 
-import argparse
 import json
 import re
 import statistics
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from speechkit.report.text import FIGURES
+from speechkit.errors import Place, UserError
+from speechkit.report.formats import encode, write_atomic
+from speechkit.report.text import FIGURES, LOW_IS_GOOD
 
-PROJECT = Path(__file__).resolve().parents[1]
-LOW_IS_GOOD = {"loss", "wer", "cer", "per", "eer", "perplexity", "token_perplexity", "bits_per_character"}
 TABLE = re.compile(r"(<!-- table: (?P<pattern>\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
-def documents() -> list[Path]:
-    """All pages of the project that may hold a table."""
-    return [
-        PROJECT / "README.md",
-        *sorted(PROJECT.glob("docs/*.md")),
-        *sorted(PROJECT.glob("recipes/**/*.md")),
-    ]
+def fill_document(path: Path, *, check: bool = False) -> str | None:
+    """Make the tables of a Markdown document anew; with `check` change nothing.
+
+    Returns:
+        The first line that differs, with what the results say; None where nothing does.
+
+    Raises:
+        UserError: no such document, no results that match a pattern, or results that cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    filled = TABLE.sub(lambda match: _fill(match, path), text)
+    if filled == text:
+        return None
+    if not check:
+        write_atomic(path, encode(filled))
+    return _tell_first_difference(text.splitlines(), filled.splitlines())
 
 
-def fill(text: str, folder: Path) -> str:
-    """The text with every table made anew."""
-    return TABLE.sub(
-        lambda match: match[1] + "\n" + make_table(folder, match["pattern"]) + "\n" + match[3], text
-    )
+def _fill(match: re.Match[str], path: Path) -> str:
+    line = match.string.count("\n", 0, match.start()) + 1
+    table = make_table(path.parent, match["pattern"], Place(str(path), line))
+    return f"{match[1]}\n{table}\n{match[3]}"
 
 
-def make_table(folder: Path, pattern: str) -> str:
-    """A Markdown table of the JSON files that match."""
+def _tell_first_difference(old: list[str], new: list[str]) -> str:
+    """Where two texts first differ, for the eye.
+
+    >>> _tell_first_difference(["a", "b", "c"], ["a", "B", "c"])
+    "line 2: 'b', but 'B'"
+    """
+    end = len(min(old, new, key=len))
+    number = next((index for index in range(end) if old[index] != new[index]), end)
+    sides = [repr(lines[number]) if number < len(lines) else "nothing" for lines in (old, new)]
+    return f"line {number + 1}: {sides[0]}, but {sides[1]}"
+
+
+def make_table(folder: Path, pattern: str, place: Place | None = None) -> str:
+    """A Markdown table of the JSON files in a folder that match; `place` is where it was asked for."""
     paths = sorted(folder.glob(pattern))
     if not paths:
-        raise SystemExit(f"{folder}: no results match {pattern}")
-    results = [json.loads(path.read_text()) for path in paths]
+        raise UserError(f"no results match {pattern}", place=place)
+    try:
+        results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        return _format_results(paths, results)
+    except (OSError, ValueError) as error:
+        raise UserError(f"results that match {pattern} cannot be read ({error})", place=place) from None
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        found = f"results that match {pattern} are not alike, or hold no figures ({error!r})"
+        raise UserError(
+            found, expected="report.json or folds.json files, or a benchmark's", place=place
+        ) from None
+
+
+def _format_results(paths: list[Path], results: list[dict[str, Any]]) -> str:
     if "runs" in results[0]:
         rows = [row for path, each in zip(paths, results, strict=True) for row in describe_folds(path, each)]
         return format_rows(rows)
@@ -137,24 +169,3 @@ def format_rows(rows: list[dict[str, str]]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = [columns, ["---"] * len(columns), *([row.get(key, "") for key in columns] for row in rows)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--check", action="store_true")
-    check = parser.parse_args().check
-    stale = []
-    for path in documents():
-        text = path.read_text() if path.is_file() else ""
-        filled = fill(text, path.parent)
-        if filled != text:
-            stale.append(path)
-            if not check:
-                path.write_text(filled)
-    for path in stale:
-        print(f"{path.relative_to(PROJECT)}: {'not what its results say' if check else 'written'}")
-    return 1 if check and stale else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
