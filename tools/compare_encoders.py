@@ -5,7 +5,7 @@
 The encoders are the pieces in `configs/encoders/`, and `strf-frozen`, the control whose filters stay at their
 start; the recipe's YAML is changed in its one include line. Runs that have ended are not trained again, one
 that was stopped goes on. Reports and figures are written below `results/encoders/` of the recipe;
-`tools/write_tables.py` makes the table of them.
+`speechkit compare --markdown` makes the table of them.
 
 Accuracy is over all seeds, its interval over speakers. The difference from the first encoder is paired, clip
 by clip, with an interval over speakers of its own; so is that of a control from what it controls.

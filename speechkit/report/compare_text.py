@@ -197,7 +197,7 @@ def tell_notes(comparison: dict[str, Any]) -> list[str]:
     if len(tested) > 1:
         n = len(tested)
         notes.append(
-            f"{n} comparisons: one in 20 has p below 0.05 without any difference; below {0.05 / n:.3g} is safe."
+            f"{n} comparisons: one in 20 has p below 0.05 by luck alone; below {0.05 / n:.3g} is safe."
         )
     for cost, names in comparison["front"].items():
         if names and len(comparison["groups"]) > 1:

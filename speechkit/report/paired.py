@@ -90,7 +90,8 @@ def tell_mismatch(records: Records, baseline: Records) -> str | None:
     ours, theirs = ({each["id"]: each for each in side} for side in (records, baseline))
     if alone := sorted(ours.keys() ^ theirs.keys()):
         n_common = len(ours.keys() & theirs.keys())
-        return f"other test sets: {n_common:,} utterances are in both, {len(alone):,} in one alone (as {alone[0]})"
+        told = f"{n_common:,} utterances are in both, {len(alone):,} in one alone (as {alone[0]})"
+        return f"other test sets: {told}"
     if other := [name for name, each in ours.items() if each["reference"] != theirs[name]["reference"]]:
         return f"other references of {len(other):,} of {len(ours):,} utterances (as {min(other)})"
     return None

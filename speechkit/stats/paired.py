@@ -52,11 +52,12 @@ def compare_ratios(
     makes it hard for both cancels (Bisani and Ney, 2004). The bootstrap is the studentized one with a
     symmetric interval (Hall, "On symmetric bootstrap confidence intervals", 1988): each draw's distance from
     the figure is counted in standard errors of that draw. Where fewer than 30 units differ, it is not
-    narrower than Student's t: draws of few are too much alike. The p-value is that of the same interval: of 1,999 draws, at least 0.0005.
+    narrower than Student's t: draws of few are too much alike. The p-value is that of the same interval; of
+    1,999 draws it is at least 0.0005.
 
     Simulated with 50, 200 and 1,000 utterances it finds a difference in 5% of cases without one, and with
-    one as often as theory says (`tests/stats/test_paired.py`). Where under some 15 utterances differ at all,
-    as two accurate classifiers do on a small test set, it is careful and finds one less often.
+    one as often as theory says (`tests/stats/test_paired.py`). Where only a dozen utterances differ, as of
+    two accurate classifiers on a small test set, it is careful and finds one less often.
 
     If all units differ by the same ratio and no unit can differ by more than its denominator, the interval
     is exact: kinds of units that n draws may well miss (see `bootstrap_ratio`) may differ in either way.
@@ -110,7 +111,7 @@ def matched_pairs(errors: Numbers, baseline: Numbers, *, confidence: float = 0.9
     if _is_constant(*units):
         found = _compare_constant(units, False, confidence)
         # No deviation to count in. That one is better in n segments of n is as likely as n coins alike.
-        return replace(found, p_value=min(1.0, 2.0 ** (1 - n_units))) if found.difference.value else found
+        return replace(found, p_value=min(1.0, 2.0 ** (1 - n_units))) if abs(found.difference.value) > 0 else found
     value, error = float(units[0].mean()), float(_standard_error(_add_up(*units).sum(axis=1), n_units))
     reach = student_t_quantile((1 + confidence) / 2, n_units - 1) * error
     return Comparison(

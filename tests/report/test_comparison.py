@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from speechkit.report import compare_errors, find_evaluation, write_json, write_report
-from speechkit.stats import bootstrap_ratio
+from speechkit.stats import compare_ratios
 
 from .test_recognition import make_record, make_run
 
@@ -22,13 +22,15 @@ def test_differences_are_paired_over_utterances_and_over_speakers() -> None:
     worse = make_texts(["the red dore"] * 30 + ["a b c"] * 30)
     found = compare_errors(better, worse)
     speakers = [record["speaker"] for record in better]
-    by_hand = bootstrap_ratio([-1] * 30 + [0] * 30, [3] * 60)
-    over_speakers = bootstrap_ratio([-1] * 30 + [0] * 30, [3] * 60, groups=speakers)
+    errors = [0] * 30 + [3] * 30, [1] * 30 + [3] * 30
+    by_hand = compare_ratios(*errors, [3] * 60)
+    over_speakers = compare_ratios(*errors, [3] * 60, groups=speakers)
     assert found["value"] == pytest.approx(-100 / 6, abs=1e-5)
-    assert found["ci95"] == pytest.approx([100 * by_hand.low, 100 * by_hand.high], abs=1e-5)
-    assert found["ci95_speakers"] == pytest.approx(
-        [100 * over_speakers.low, 100 * over_speakers.high], abs=1e-5
-    )
+    for key, expected in (("ci95", by_hand), ("ci95_speakers", over_speakers)):
+        ends = [100 * expected.difference.low, 100 * expected.difference.high]
+        assert found[key] == pytest.approx(ends, abs=1e-5)
+    assert found["p_value"] == pytest.approx(by_hand.p_value, abs=1e-6)
+    assert found["p_value_speakers"] == pytest.approx(over_speakers.p_value, abs=1e-6)
     assert found["ci95"][1] < 0
     assert (found["n"], found["n_speakers"], found["unit"]) == (60, 7, "points")
     assert compare_errors(worse, better)["value"] == pytest.approx(100 / 6, abs=1e-5)

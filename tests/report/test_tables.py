@@ -1,27 +1,12 @@
 """Tables of documents are what their results say."""
 
-import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def tool(tmp_path: Path) -> ModuleType:
-    """The tool, with a project of its own."""
-    spec = importlib.util.spec_from_file_location("write_tables", PROJECT / "tools" / "write_tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.PROJECT = tmp_path
-    return module
+from speechkit.errors import UserError
+from speechkit.report.tables import describe_run, fill_document, make_table, worst
 
 
 def make_report(accuracy: float, seed: int = 1, **changes: object) -> dict:
@@ -55,13 +40,8 @@ def page(tmp_path: Path) -> Path:
     return path
 
 
-def run(tool: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["write_tables.py", *arguments])
-    return tool.main()
-
-
-def test_a_table_is_filled(tool: ModuleType, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(tool, monkeypatch) == 0
+def test_a_table_is_filled(page: Path) -> None:
+    assert fill_document(page) is not None
     text = page.read_text()
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -88,83 +68,78 @@ def test_a_table_is_filled(tool: ModuleType, page: Path, monkeypatch: pytest.Mon
     assert text.endswith("<!-- end of table -->\n\nThat was it.\n")
 
 
-def test_filling_twice_changes_nothing(tool: ModuleType, page: Path, monkeypatch, capsys) -> None:
-    run(tool, monkeypatch)
+def test_filling_twice_changes_nothing(page: Path) -> None:
+    fill_document(page)
     text = page.read_text()
-    assert "written" in capsys.readouterr().out
-    assert run(tool, monkeypatch) == 0
+    assert fill_document(page) is None
     assert page.read_text() == text
-    assert capsys.readouterr().out == ""
 
 
-def test_check_finds_a_stale_table_and_changes_nothing(
-    tool: ModuleType, page: Path, monkeypatch, capsys
-) -> None:
-    run(tool, monkeypatch)
-    assert run(tool, monkeypatch, "--check") == 0
-    capsys.readouterr()
+def test_check_finds_a_stale_table_and_changes_nothing(page: Path) -> None:
+    fill_document(page)
+    assert fill_document(page, check=True) is None
     filled = page.read_text()
+    line = next(n for n, line in enumerate(filled.splitlines(), start=1) if "97.31" in line)
     for stale in (filled.replace("97.31", "99.31"), filled.replace("10.5", "10.4")):
         page.write_text(stale)
-        assert run(tool, monkeypatch, "--check") == 1
-        assert f"{page.relative_to(tool.PROJECT)}: not what its results say" in capsys.readouterr().out
+        told = fill_document(page, check=True)
+        assert told is not None
+        assert told.startswith(f"line {line}: ")
         assert page.read_text() == stale
     page.write_text(filled)
     result = page.parent / "results" / "small-seed2.json"
     result.write_text(json.dumps(make_report(95.9, 2)))
-    assert run(tool, monkeypatch, "--check") == 1
+    assert "95.90" in (fill_document(page, check=True) or "")
 
 
-def test_several_tables_on_a_page_and_several_pages(
-    tool: ModuleType, page: Path, tmp_path: Path, monkeypatch
-) -> None:
+def test_several_tables_on_a_page(page: Path) -> None:
     (page.parent / "results" / "quick.json").write_text(json.dumps(make_report(90.0)))
     page.write_text(
         page.read_text() + "<!-- table: results/quick.json -->\nold\n<!-- end of table -->\nEnd.\n"
     )
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "benchmarks.md").write_text(
-        "<!-- table: loop.json -->\n<!-- end of table -->\nText.\n"
-    )
-    (tmp_path / "docs" / "loop.json").write_text(json.dumps({"overhead_percent": 3.1, "spread": [2.5, 4.0]}))
-    run(tool, monkeypatch)
+    fill_document(page)
     text = page.read_text()
     assert len([line for line in text.splitlines() if line.startswith("| --- |")]) == 2
     assert "That was it." in text
     assert "old" not in text
     assert text.endswith("End.\n")
-    assert (tmp_path / "docs" / "benchmarks.md").read_text() == (
+
+
+def test_a_benchmark_has_a_column_a_figure(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    page.write_text("<!-- table: loop.json -->\n<!-- end of table -->\nText.\n")
+    (tmp_path / "loop.json").write_text(json.dumps({"overhead_percent": 3.1, "spread": [2.5, 4.0]}))
+    fill_document(page)
+    assert page.read_text() == (
         "<!-- table: loop.json -->\n\n| overhead percent | spread |\n| --- | --- |\n| 3.1 | 2.5 to 4.0 |\n"
         "<!-- end of table -->\nText.\n"
     )
 
 
-def test_a_commit_with_changes_says_so(tool: ModuleType, page: Path) -> None:
+def test_a_commit_with_changes_says_so() -> None:
     changed = make_report(97.0, commit={"hash": "0123456789abcdef", "dirty": True})
-    assert tool.describe_run(Path("a.json"), changed)["commit"] == "0123456789 with changes"
-    assert tool.describe_run(Path("a.json"), make_report(97.0, commit=None))["commit"] == "none"
+    assert describe_run(Path("a.json"), changed)["commit"] == "0123456789 with changes"
+    assert describe_run(Path("a.json"), make_report(97.0, commit=None))["commit"] == "none"
 
 
-def test_the_worst_of_errors_is_the_largest(tool: ModuleType) -> None:
-    assert tool.worst("wer", [3.0, 5.0]) == 5.0
-    assert tool.worst("accuracy", [93.0, 95.0]) == 93.0
+def test_the_worst_of_errors_is_the_largest() -> None:
+    assert worst("wer", [3.0, 5.0]) == 5.0
+    assert worst("accuracy", [93.0, 95.0]) == 93.0
 
 
-def test_a_table_without_results_is_an_error(tool: ModuleType, page: Path, monkeypatch) -> None:
-    page.write_text("<!-- table: results/none*.json -->\n<!-- end of table -->\n")
-    with pytest.raises(SystemExit) as end:
-        run(tool, monkeypatch)
-    assert "no results match results/none*.json" in str(end.value.code)
+def test_mistakes_are_told_with_their_line(page: Path) -> None:
+    page.write_text("Text.\n\n<!-- table: results/none*.json -->\n<!-- end of table -->\n")
+    with pytest.raises(UserError, match=r"README.md:3.*no results match results/none\*.json"):
+        fill_document(page)
+    for content in ("{", "[]", '{"metrics": {"wer": 3}}', '{"metrics": {}}', '{"rows": [3]}'):
+        (page.parent / "results" / "none.json").write_text(content)
+        with pytest.raises(UserError, match=r"README.md:3.*results that match"):
+            fill_document(page)
+    with pytest.raises(UserError, match="cannot read"):
+        fill_document(page.with_name("OTHER.md"))
 
 
-def test_the_projects_own_tables_are_up_to_date() -> None:
-    """No figure of a README or of the docs is of another run than its results."""
-    command = [sys.executable, PROJECT / "tools" / "write_tables.py", "--check"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_folds_have_a_row_each_one_of_their_mean_and_one_of_all(tool: ModuleType, tmp_path: Path) -> None:
+def test_folds_have_a_row_each_one_of_their_mean_and_one_of_all(tmp_path: Path) -> None:
     runs = [
         {key: value for key, value in make_report(accuracy).items() if key not in ("subset", "subsets")}
         | {"name": f"fold-{fold}", "n": 50}
@@ -176,7 +151,7 @@ def test_folds_have_a_row_each_one_of_their_mean_and_one_of_all(tool: ModuleType
     (tmp_path / "esc10.json").write_text(json.dumps(summary))
     header, _, *rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in tool.make_table(tmp_path, "esc10.json").splitlines()
+        for line in make_table(tmp_path, "esc10.json").splitlines()
     ]
     cells = [dict(zip(header, row, strict=True)) for row in rows]
     assert [row["run"] for row in cells] == ["esc10, fold-1", "esc10, fold-2", "mean of 2", "all clips"]
@@ -190,7 +165,7 @@ def test_folds_have_a_row_each_one_of_their_mean_and_one_of_all(tool: ModuleType
     assert cells[2]["training, minutes"] == "21.0 together"
 
 
-def test_a_table_of_separation_is_in_decibels_with_intervals(tool: ModuleType, tmp_path: Path) -> None:
+def test_a_table_of_separation_is_in_decibels_with_intervals(tmp_path: Path) -> None:
     for seed, value in ((1, 5.125), (2, -0.5)):
         metric = {"value": value, "ci95": [value - 1, value + 1], "n": 60, "unit": "dB"}
         metrics = {"si_snri": metric, "sdri": metric | {"value": value + 1}}
@@ -198,7 +173,7 @@ def test_a_table_of_separation_is_in_decibels_with_intervals(tool: ModuleType, t
         (tmp_path / f"{seed}.json").write_text(json.dumps(result))
     header, _, first, _, mean = [
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in tool.make_table(tmp_path, "*.json").splitlines()[:5]
+        for line in make_table(tmp_path, "*.json").splitlines()[:5]
     ]
     row = dict(zip(header, first, strict=True))
     assert row["test set"] == "SpeechCommands, 60 mixtures"
