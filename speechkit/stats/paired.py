@@ -111,7 +111,11 @@ def matched_pairs(errors: Numbers, baseline: Numbers, *, confidence: float = 0.9
     if _is_constant(*units):
         found = _compare_constant(units, False, confidence)
         # No deviation to count in. That one is better in n segments of n is as likely as n coins alike.
-        return replace(found, p_value=min(1.0, 2.0 ** (1 - n_units))) if abs(found.difference.value) > 0 else found
+        return (
+            replace(found, p_value=min(1.0, 2.0 ** (1 - n_units)))
+            if abs(found.difference.value) > 0
+            else found
+        )
     value, error = float(units[0].mean()), float(_standard_error(_add_up(*units).sum(axis=1), n_units))
     reach = student_t_quantile((1 + confidence) / 2, n_units - 1) * error
     return Comparison(
