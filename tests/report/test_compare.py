@@ -1,6 +1,7 @@
 """Runs side by side: what is told of them is what their folders hold, and what is luck is told as such."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ import pytest
 
 from speechkit.errors import UserError
 from speechkit.report import compare_runs, format_comparison, render_comparison, validate, write_report
-from speechkit.report.classification import MEASURES
 from speechkit.report.compare_page import draw_front
+from speechkit.report.write import find_view
 from speechkit.stats import compare_ratios, compare_seeds, summarize_seeds
 
 from .conftest import HPARAMS
+from .test_page import Outline
 from .test_recognition import make_record, make_run
+from .test_recognition import make_records as make_texts
+from .test_separation import make_records as make_mixtures
 
 
 def change(records: list[dict[str, Any]], n_better: int = 0, n_worse: int = 0) -> list[dict[str, Any]]:
@@ -259,10 +263,36 @@ def test_names_and_values_of_strangers_are_escaped(make: Any, fake: Any) -> None
     assert "<img" not in page
 
 
-def test_every_measure_can_be_compared_by_its_parts(fake: Any) -> None:
-    """The parts' sums have the figure as their ratio."""
-    records = [each for each in fake.make_records() if each["skipped"] is None]
-    for measure in MEASURES.values():
-        parts = [measure.parts(each) for each in records]
-        ratio = sum(part[0] for part in parts) / sum(part[1] for part in parts)
-        assert ratio == pytest.approx(measure.interval(records, None).value)
+def test_the_page_is_well_formed_and_needs_no_other_file(make: Any, fake: Any) -> None:
+    base = fake.make_records()
+    names = ("one", "two", "three")
+    runs = [make(name, change(base, 5 * n), old="40", new=f"{40 + n}") for n, name in enumerate(names)]
+    outline = Outline(render_comparison(compare_runs(runs)))
+    assert (outline.mistakes, outline.open) == ([], [])
+    ids = {attributes["id"] for _, attributes in outline.elements if "id" in attributes}
+    addresses = [each[name] for _, each in outline.elements for name in ("src", "href") if name in each]
+    assert {address.lstrip("#") for address in addresses if not address.startswith("data:")} == ids
+    scrolling = [each for _, each in outline.elements if each.get("class") == "scroll"]
+    assert len(scrolling) == 2
+    assert all(each.get("tabindex") == "0" and each.get("aria-label") for each in scrolling)
+    assert all(each.get("aria-label") for each in outline.all("svg") if each.get("role") == "img")
+    assert outline.text.count("better by") + outline.text.count("no difference shown") == 2
+
+
+@pytest.mark.parametrize("task", ["classification", "asr", "lm", "separation"])
+def test_every_measure_can_be_compared_by_its_parts(task: str, fake: Any) -> None:
+    """The parts' sums have the figure as their ratio; of a perplexity, its logarithm."""
+    text = {"counts": {"tokens": 9, "words": 3, "characters": 12}, "scores": {"log_probability": -7.5}}
+    records = {
+        "classification": [each for each in fake.make_records(n=30) if each["skipped"] is None],
+        "asr": make_texts(12) + make_texts(12, "phones"),
+        "lm": [text, text | {"scores": {"log_probability": -2.25}}],
+        "separation": make_mixtures(6),
+    }[task]
+    for name, measure in find_view(task).measures.items():
+        assert measure.parts is not None, name
+        parts = [part for part in map(measure.parts, records) if part is not None]
+        if parts:
+            ratio = sum(part[0] for part in parts) / sum(part[1] for part in parts)
+            value = measure.interval(records, None).value
+            assert ratio == pytest.approx(math.log(value) if measure.difference else value)

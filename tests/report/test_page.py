@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechkit.report import write_report
+from speechkit.report import compare_runs, render_comparison, write_report
 from speechkit.report.classification import OTHER, describe_labels, tabulate_confusion
 from speechkit.stats import count_pairs
 from tests.report.chromium import Browser
@@ -220,3 +220,18 @@ def test_the_browser_check_can_fail(run_folder: Path, browser: Browser) -> None:
     browser.open(page, 390)
     assert "Content Security Policy" in "".join(browser.logged)
     assert browser.ask("document.title") != "owned"
+
+
+@pytest.mark.integration
+def test_a_browser_has_nothing_to_complain_of_a_comparison(tmp_path: Path, fake, browser: Browser) -> None:
+    runs = [make_hostile_run(tmp_path / name, fake) for name in ("one", "two", "<b>")]
+    (runs[1] / "hparams.yaml").write_text("seed: 3\nmodel: '<script>document.title=\"owned\"</script>'\n")
+    page = tmp_path / "comparison.html"
+    page.write_text(render_comparison(compare_runs(runs)))
+    for width in (375, 768, 1280):
+        browser.open(page, width)
+        assert browser.ask("document.documentElement.scrollWidth") <= width
+    assert browser.logged == []
+    assert browser.ask("document.title") != "owned"
+    assert browser.ask("document.querySelectorAll('svg').length") == 8
+    assert [each for each in browser.requests if not each.startswith(("file:", "data:"))] == []
