@@ -51,7 +51,7 @@ def _compare(options: argparse.Namespace, rest: list[str]) -> int:
     if options.json:
         report.write_json(options.json, comparison, "comparison")
     if options.html:
-        report.write_atomic(options.html, report.render_comparison(comparison).encode())
+        report.write_atomic(options.html, report.render_comparison(comparison).encode("utf-8", "replace"))
         print(f"page: {options.html}")
     return 0
 

@@ -41,8 +41,9 @@ def compare_runs(
     subset = _choose_subset(contenders, first, subset)
     metric = _choose_metric(contenders, subset, metric)
     groups = group_by_settings(contenders)
-    sign = 1 if metric in LOW_IS_GOOD else -1
-    groups.sort(key=lambda group: _rank(_value(group, subset, metric), sign))
+    for group in groups:
+        group.sort(key=lambda each: _rank([each], subset, metric))
+    groups.sort(key=lambda group: _rank(group, subset, metric))
     described = [_describe_group(group, subset) for group in groups]
     keys = list_differences([each.settings for each in contenders if each.settings is not None])
     # Where only seeds differ, these are what there is to compare.
@@ -55,15 +56,11 @@ def compare_runs(
         "metric": metric,
         "subset": subset,
         "baseline": name_group(start),
-        "runs": [
-            _describe_run(each, subset, keys)
-            for group in groups
-            for each in sorted(group, key=lambda each: _rank(_value([each], subset, metric), sign))
-        ],
+        "runs": [_describe_run(each, subset, keys) for group in groups for each in group],
         "groups": described,
         "keys": keys,
         "differences": tests,
-        "front": {cost: _find_front(described, metric, cost, sign) for cost in COSTS},
+        "front": {cost: _find_front(described, metric, cost) for cost in COSTS},
     }
 
 
@@ -164,14 +161,16 @@ def name_group(group: Group) -> str:
     return f"{start or names[0] + ' and others'} ({len(names)} seeds)"
 
 
-def _rank(value: float | None, sign: int) -> tuple[bool, float]:
-    return (value is None, 0.0 if value is None else sign * value)
-
-
-def _value(group: Group, subset: str | None, metric: str | None) -> float | None:
+def _rank(group: Group, subset: str | None, metric: str | None) -> tuple[bool, float]:
+    """The best first; runs without the figure last."""
     values = [each.metrics(subset).get(metric or "", {}).get("value") for each in group]
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    return not known, _sign(metric) * sum(known) / max(1, len(known))
+
+
+def _sign(metric: str | None) -> int:
+    """What makes a small number good."""
+    return 1 if metric in LOW_IS_GOOD else -1
 
 
 def _describe_run(contender: Contender, subset: str | None, keys: Sequence[str]) -> dict[str, Any]:
@@ -220,7 +219,7 @@ def _compare(side: Group, start: Group, subset: str | None, metric: str) -> dict
         if metric in ("wer", "per") and len(side) == len(start) == 1:
             tested["matched_pairs"] = compare_segments(sides[0][0], sides[1][0])
         if tested["difference"] is None:
-            note = "no utterance has this figure in both"
+            note = "no utterance has this figure in both, or they count it in other units"
     tested["seeds"] = None if note else _compare_over_seeds(side, start, subset, metric)
     return {
         "name": name_group(side),
@@ -253,7 +252,7 @@ def _compare_over_seeds(side: Group, start: Group, subset: str | None, metric: s
     ]
     if min(map(len, values)) < 2 or None in values[0] + values[1]:
         return None
-    found = compare_seeds(*values)
+    found = compare_seeds(values[0], values[1])
     return {
         "value": finite(found.difference.value),
         "ci95": ends_of(found, 1.0),
@@ -275,7 +274,7 @@ def _judge(tested: dict[str, Any], metric: str) -> str:
     return "better" if (difference["value"] < 0) == (metric in LOW_IS_GOOD) else "worse"
 
 
-def _find_front(groups: Sequence[dict[str, Any]], metric: str | None, cost: str, sign: int) -> list[str]:
+def _find_front(groups: Sequence[dict[str, Any]], metric: str | None, cost: str) -> list[str]:
     known = [each for each in groups if metric in each["metrics"]]
-    costs = [(sign * each["metrics"][metric]["mean"], each[cost]) for each in known]
+    costs = [(_sign(metric) * each["metrics"][metric]["mean"], each[cost]) for each in known]
     return [known[index]["name"] for index in pareto_front(costs)]

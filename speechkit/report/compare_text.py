@@ -52,27 +52,30 @@ def tabulate_runs(comparison: dict[str, Any]) -> list[list[str]]:
     runs = {run["name"]: run for run in comparison["runs"]}
     figures = [comparison["metric"]] if comparison["metric"] else []
     figures += [name for run in runs.values() for name in run["metrics"] if name not in figures]
-    figures = list(dict.fromkeys(figures))
-    rows = [["run", *map(name_figure, figures), "n", "parameters", "training", "seed", "commit"]]
+    first, *others = list(dict.fromkeys(figures)) or [""]
+    costs = ["parameters", "multiply-adds", "training"]
+    rows = [["run", name_figure(first), *costs, "n", *map(name_figure, others), "seed", "commit"]]
     for group in comparison["groups"]:
         several = len(group["runs"]) > 1
         if several:
-            cells = [tell_seeds(group["metrics"].get(name)) for name in figures]
-            mean = f"{format_seconds(group['seconds'])} each"
-            rows.append([group["name"], *cells, "", f"{group['parameters']:,}", mean, "", ""])
+            tell = {name: tell_seeds(group["metrics"].get(name)) for name in (first, *others)}
+            cost = [f"{group['parameters']:,}", "", f"{format_seconds(group['seconds'])} each"]
+            rows.append([group["name"], tell[first], *cost, "", *(tell[name] for name in others), "", ""])
         for name in group["runs"]:
-            rows.append(_describe_run(runs[name], figures, "  " if several else ""))
+            rows.append(_describe_run(runs[name], first, others, "  " if several else ""))
     return rows
 
 
-def _describe_run(run: dict[str, Any], figures: Sequence[str], indent: str) -> list[str]:
-    metrics = [run["metrics"].get(name) for name in figures]
+def _describe_run(run: dict[str, Any], first: str, others: Sequence[str], indent: str) -> list[str]:
+    tell = {name: format_metric(metric) for name, metric in run["metrics"].items()}
     return [
         indent + run["name"],
-        *("" if metric is None else format_metric(metric) for metric in metrics),
-        f"{run['n']:,}" if run["subset"] else "not evaluated",
+        tell.get(first, "" if run["subset"] else "not evaluated"),
         f"{run['parameters']:,}",
+        "" if run["multiply_adds"] is None else f"{run['multiply_adds']:,}",
         format_seconds(run["seconds"]),
+        f"{run['n']:,}" if run["subset"] else "",
+        *(tell.get(name, "") for name in others),
         "" if run["seed"] is None else str(run["seed"]),
         format_commit(run["commit"]),
     ]

@@ -53,7 +53,10 @@ def compare_records(measure: Measure, runs: Sides, baseline: Sides) -> dict[str,
 
 
 def pair_records(measure: Measure, runs: Sides, baseline: Sides) -> Pairs | None:
-    """The utterances that all runs have a figure of, in the order of the first; None where there is none."""
+    """The utterances that all runs have a figure of, in the order of the first.
+
+    None where there is none, or where the runs do not divide by the same.
+    """
     if measure.parts is None:
         return None
     parts = [_list_parts(measure, records) for records in (*runs, *baseline)]
@@ -61,6 +64,8 @@ def pair_records(measure: Measure, runs: Sides, baseline: Sides) -> Pairs | None
     if not common:
         return None
     numbers = np.array([[each[name][:2] for name in common] for each in parts], dtype=np.float64)
+    if np.any(numbers[:, :, 1] != numbers[0, :, 1]):  # tokens of one tokenizer are not those of another
+        return None
     speakers = [parts[0][name][2] for name in common]
     return Pairs(
         numerators=numbers[: len(runs), :, 0].mean(axis=0),
@@ -104,13 +109,13 @@ def compare_segments(records: Records, baseline: Records) -> dict[str, Any] | No
     for record in records:
         if record["skipped"] is not None or record["id"] not in others:
             continue
-        sides = record.get("alignment"), others[record["id"]].get("alignment")
-        if None in sides:
+        ours, theirs = record.get("alignment"), others[record["id"]].get("alignment")
+        if ours is None or theirs is None:
             return None
-        segments += list_segments(*sides)
+        segments += list_segments(ours, theirs)
     if not segments:
         return None
-    found = matched_pairs([ours for ours, _ in segments], [theirs for _, theirs in segments])
+    found = matched_pairs([pair[0] for pair in segments], [pair[1] for pair in segments])
     return {"n": len(segments), "p_value": finite(found.p_value)}
 
 

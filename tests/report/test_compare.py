@@ -12,6 +12,7 @@ import pytest
 from speechkit.errors import UserError
 from speechkit.report import compare_runs, format_comparison, render_comparison, validate, write_report
 from speechkit.report.compare_page import draw_front
+from speechkit.report.paired import compare_records
 from speechkit.report.write import find_view
 from speechkit.stats import compare_ratios, compare_seeds, summarize_seeds
 
@@ -220,6 +221,17 @@ def test_low_is_good_for_errors_and_words_have_matched_pairs(tmp_path: Path, fak
     assert [run["name"] for run in found["runs"]] == ["better", "worse"]
     assert compare_runs(runs, baseline=runs[1])["differences"][0]["verdict"] == "worse"
     assert compare_runs(runs, metric="cer")["differences"][0]["matched_pairs"] is None
+
+
+def test_other_units_of_the_same_texts_are_not_compared() -> None:
+    """As tokens of two tokenizers."""
+    measure = find_view("lm").measures["token_perplexity"]
+    one, two = (
+        [{"id": "a", "skipped": None, "counts": {"tokens": n}, "scores": {"log_probability": -3.0}}]
+        for n in (4, 5)
+    )
+    assert compare_records(measure, [one], [two]) is None
+    assert compare_records(measure, [one], [one]) is not None
 
 
 def test_mistakes_are_told(make: Any, fake: Any, tmp_path: Path) -> None:
