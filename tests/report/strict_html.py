@@ -41,7 +41,7 @@ GEOMETRY = {"d", "x", "y", "cx", "cy", "r", "width", "height", "text-anchor", "t
 ATTRIBUTES: dict[str, set[str]] = {
     "html": {"lang"}, "meta": {"charset", "name", "content", "http-equiv"}, "link": {"rel", "href"},
     "a": {"href"}, "img": {"src", "alt"}, "audio": {"controls", "preload", "src"}, "details": {"open"},
-    "th": {"scope", "colspan"}, "td": {"colspan"}, "svg": {"viewbox"},
+    "th": {"scope", "colspan"}, "td": {"colspan"}, "svg": {"viewbox", "preserveaspectratio"},
 } | dict.fromkeys(DRAWN | {"tspan"}, GEOMETRY)  # fmt: skip
 NAMED = {"section", "nav", "audio", "img", "svg", "table", "a", "figure", "details"}  # may have an aria-label
 AT_FIRST = {"summary": "details", "caption": "table", "figcaption": "figure"}

@@ -17,6 +17,7 @@ from speechkit.report.write import find_view
 from speechkit.stats import compare_ratios, compare_seeds, summarize_seeds
 
 from .conftest import HPARAMS
+from .strict_html import find_mistakes
 from .test_page import Outline
 from .test_recognition import make_record, make_run
 from .test_recognition import make_records as make_texts
@@ -279,8 +280,9 @@ def test_the_page_is_well_formed_and_needs_no_other_file(make: Any, fake: Any) -
     base = fake.make_records()
     names = ("one", "two", "three")
     runs = [make(name, change(base, 5 * n), old="40", new=f"{40 + n}") for n, name in enumerate(names)]
-    outline = Outline(render_comparison(compare_runs(runs)))
-    assert (outline.mistakes, outline.open) == ([], [])
+    page = render_comparison(compare_runs(runs))
+    outline = Outline(page)
+    assert (outline.mistakes, outline.open, find_mistakes(page)) == ([], [], [])
     ids = {attributes["id"] for _, attributes in outline.elements if "id" in attributes}
     addresses = [each[name] for _, each in outline.elements for name in ("src", "href") if name in each]
     assert {address.lstrip("#") for address in addresses if not address.startswith("data:")} == ids
