@@ -3,14 +3,15 @@
 Writes a synthetic manifest (every cut is a part of one silent file) and reads batches of 200 s from it
 through `CutBatches`, shuffled and in buckets as the recipes do, without workers. Each figure comes from a
 process of its own: the first start (which makes the index), a later one, a second epoch, resumes, and the
-memory while it reads: resident, above that of the process with its libraries, and the least of some batches
-that follow each other, since two of them of 13 MB each come and go with every one. Times are seconds of the
-processor to seconds by the clock: the first is what an idle machine takes, files being in its memory.
+memory while it reads: resident, above that of the process with its libraries, after glibc has handed back
+what was freed (it keeps the room of some batches of 13 MB, and not always of as many). Times are seconds of
+the processor to seconds by the clock: the first is what an idle machine takes, files being in its memory.
 `--shards` writes the index and the lines of shards of 1000 instead, and measures the same; their archives are
 one byte, so that no audio can be read from them.
 """
 
 import argparse
+import ctypes
 import gzip
 import hashlib
 import json
@@ -21,14 +22,12 @@ import sys
 import tempfile
 import time
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 SHARD_SIZE = 1000
-N_LOOKED_AT = 20  # batches at the end of each quarter, after each of which the memory is read
 
 
 def write_manifest(path: Path, n_cuts: int) -> None:
@@ -76,7 +75,8 @@ def write_shards(folder: Path, n_cuts: int) -> None:
 
 
 def resident_mb() -> float:
-    """Resident memory of this process; what is mapped from files counts too."""
+    """Resident memory of this process, with what is mapped from files, without what is free."""
+    ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
 
@@ -107,9 +107,9 @@ def measure(manifest: str, epoch: int, skip: int, n_batches: int) -> dict[str, A
     first = now()
     memory = [resident_mb() - before]
     for _ in range(4 if n_batches else 0):
-        for _ in range(n_batches // 4 - N_LOOKED_AT):
+        for _ in range(n_batches // 4):
             next(batches)
-        memory.append(min(resident_mb() for _ in islice(batches, N_LOOKED_AT)) - before)
+        memory.append(resident_mb() - before)
     return {
         "n_cuts": n_cuts,
         "open_seconds": seconds(started, opened),
