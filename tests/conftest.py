@@ -5,7 +5,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -28,9 +28,12 @@ hypothesis.settings.register_profile("ci", deadline=None, database=None, derando
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give marked tests the time that their speed allows, unless they name their own."""
+    """Mark tests that start the command as a process; give marked ones the time that their speed allows."""
     for item in items:
+        if "run_cli" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.integration)
         if item.get_closest_marker("timeout") is None:
             seconds = next((TIMEOUTS[speed] for speed in TIMEOUTS if item.get_closest_marker(speed)), None)
             if seconds is not None:
@@ -51,6 +54,14 @@ def seeded() -> None:
         numpy.random.seed(0)
     if torch := sys.modules.get("torch"):
         torch.default_generator.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """No waiting for the disk: what a power cut leaves is not seen by the process that it ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

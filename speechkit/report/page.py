@@ -1,6 +1,7 @@
 """A report as one HTML file that needs no network, no script and no other file."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,9 @@ def render_page(run: Run, report: dict[str, Any], view: View) -> str:
     )
 
 
+@cache
 def make_environment() -> jinja2.Environment:
-    """The templates of this room, with its filters; text is escaped."""
+    """The templates of this room, with its filters, compiled once a process; text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,  # ids, words and YAML are other people's text
