@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from speechkit.ops.graphs import outside_graphs
@@ -22,6 +23,7 @@ def test_a_compiled_function_calls_it():
     assert seen == [False, False]  # twice: not taken into the graph as what it gave at first
 
 
+@pytest.mark.integration
 def test_the_compiler_is_not_imported_before_it_is_used():
     command = "import sys, speechkit.tasks; sys.exit('torch._dynamo' in sys.modules)"
     subprocess.run([sys.executable, "-c", command], check=True)

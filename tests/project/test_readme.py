@@ -145,6 +145,7 @@ def faults(command: Command) -> Iterator[str]:
         yield from faults_of_overrides(command, yamls[0], own)
 
 
+@pytest.mark.integration  # every recipe's YAMLs are checked
 @pytest.mark.parametrize("path", documents(), ids=name_of)
 def test_commands_exist(path: Path) -> None:
     found = [
